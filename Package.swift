@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is built the same way: Swift 6 mode, and each use of an unsafe construct marked and explained.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatWarning("StrictMemorySafety", as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  // Functions that return a Span need it in the target that declares them.
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "swift-vfio-user",
+  products: [
+    .library(name: "VFIOUser", targets: ["VFIOUser"]),
+    .library(name: "DeviceModel", targets: ["DeviceModel"]),
+    .library(name: "EmulatedDevices", targets: ["EmulatedDevices"]),
+    .library(name: "DeviceProgram", targets: ["DeviceProgram"]),
+    .executable(name: "vfio-user", targets: ["vfio-user"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+  ],
+  targets: [
+    .target(name: "CVFIOUserLinux"),
+    .target(
+      name: "VFIOUser",
+      dependencies: [
+        "CVFIOUserLinux",
+        .product(name: "SystemPackage", package: "swift-system"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(name: "DeviceModel", dependencies: ["VFIOUser"], swiftSettings: strict),
+    .target(name: "EmulatedDevices", dependencies: ["DeviceModel"], swiftSettings: strict),
+    .target(
+      name: "DeviceProgram",
+      dependencies: [
+        "DeviceModel",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "vfio-user",
+      dependencies: ["EmulatedDevices", "DeviceProgram"],
+      swiftSettings: strict),
+    .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser"], swiftSettings: strict),
+    .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
+    .testTarget(
+      name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
+    .testTarget(name: "ToolTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
+  ]
+)
