@@ -1,16 +1,6 @@
-import SystemPackage
+import VFIOUser
 
 // The part of the protocol core that register blocks stand on, until it is provided there.
-public typealias Errno = SystemPackage.Errno
-
-/// A position in a region, in bytes from its start.
-public struct RegionOffset: Hashable, Comparable, Sendable {
-  /// Bytes from the start.
-  public var rawValue: UInt64
-  /// Makes an offset.
-  public init(_ rawValue: UInt64) { self.rawValue = rawValue }
-  public static func < (a: RegionOffset, b: RegionOffset) -> Bool { a.rawValue < b.rawValue }
-}
 
 /// What a handler knows of the access besides its bytes.
 public struct AccessContext {
