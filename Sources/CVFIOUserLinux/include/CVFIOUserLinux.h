@@ -1,5 +1,108 @@
 // The C side of the package: what Swift cannot express or import by itself on Linux.
+//
+// Functions return 0 or a count on success and a negative errno on failure; they never touch errno.
 #ifndef CVFIOUSER_LINUX_H
 #define CVFIOUSER_LINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+/// The most descriptors that one message can carry (the kernel's SCM_MAX_FD).
+#define CVFU_MAX_DESCRIPTORS 253
+
+/// Receives without blocking. Returns the byte count, 0 at end of stream, or -errno.
+/// Received descriptors (close-on-exec) go to `descriptors`, which holds CVFU_MAX_DESCRIPTORS.
+/// `truncated` tells that the kernel had to drop some.
+ssize_t cvfu_receive(int socket, void *buffer, size_t byte_count, int *descriptors,
+                     size_t *descriptor_count, bool *truncated);
+
+/// Sends without blocking and without SIGPIPE. Returns the byte count or -errno.
+ssize_t cvfu_send(int socket, const void *buffer, size_t byte_count, const int *descriptors,
+                  size_t descriptor_count);
+
+/// As cvfu_send without descriptors, of two buffers in a row.
+ssize_t cvfu_send2(int socket, const void *first, size_t first_count, const void *second,
+                   size_t second_count);
+
+/// Anonymous shared memory of `byte_count` bytes that nobody can resize (sealed). Returns the
+/// descriptor or -errno.
+int cvfu_shared_memory(const char *name, uint64_t byte_count);
+
+/// The seals of a memory file, or -errno where it has none.
+int cvfu_seals(int descriptor);
+
+/// How many CPUs the calling thread may run on, or -errno.
+int cvfu_allowed_cpu_count(void);
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+uint64_t cvfu_monotonic_nanoseconds(void);
+
+/// Listens on a UNIX socket path. Returns the descriptor or -errno.
+int cvfu_listen(const char *path, int backlog);
+
+/// Connects to a UNIX socket path. Returns the descriptor (non-blocking) or -errno.
+int cvfu_connect(const char *path);
+
+/// Accepts one connection (non-blocking, close-on-exec). Returns the descriptor or -errno.
+int cvfu_accept(int socket);
+
+/// 1 when the socket listens, 0 when it is connected, -errno when it is no socket.
+int cvfu_is_listening(int socket);
+
+/// Sets or clears O_NONBLOCK. Returns 0 or -errno.
+int cvfu_set_nonblocking(int descriptor, bool nonblocking);
+
+/// A second descriptor of the same open file, close-on-exec. Returns it or -errno.
+int cvfu_duplicate(int descriptor);
+
+/// Whether O_NONBLOCK is set: 1, 0 or -errno.
+int cvfu_is_nonblocking(int descriptor);
+
+/// Maps a shared span of a file. Returns NULL and sets `error` to a positive errno on failure.
+void *cvfu_map(int descriptor, uint64_t offset, size_t byte_count, bool readable, bool writable,
+               int *error);
+
+/// A pause for spin loops.
+static inline void cvfu_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+// --- Guard against files that shrink under a mapping (SIGBUS) ---
+
+
+/// Installs the handler; what it does not know goes to the handler that was there. Returns 0 or -errno.
+int cvfu_install_bus_error_handler(void);
+
+/// Registers a mapping. Returns its slot, or -ENOSPC. A slot is valid until it is released.
+int cvfu_guard_mapping(const void *start, size_t byte_count);
+
+/// Forgets a mapping.
+void cvfu_release_mapping(int slot);
+
+/// Whether a page of the mapping was lost.
+bool cvfu_mapping_is_lost(int slot);
 
 #endif

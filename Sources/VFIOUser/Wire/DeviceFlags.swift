@@ -15,4 +15,6 @@ public struct DeviceFlags: OptionSet, Hashable, Sendable {
   public static let reset = DeviceFlags(rawValue: 1 << 0)
   /// The device is a PCI function.
   public static let pci = DeviceFlags(rawValue: 1 << 1)
+  /// The device is a platform device.
+  public static let platform = DeviceFlags(rawValue: 1 << 2)
 }

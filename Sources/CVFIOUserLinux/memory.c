@@ -1,0 +1,46 @@
+#define _GNU_SOURCE
+#include "CVFIOUserLinux.h"
+#include <sched.h>
+
+int cvfu_shared_memory(const char *name, uint64_t byte_count) {
+  int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor < 0) return -errno;
+  if (ftruncate(descriptor, (off_t)byte_count) < 0 ||
+      fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+    int error = errno;
+    close(descriptor);
+    return -error;
+  }
+  return descriptor;
+}
+
+int cvfu_seals(int descriptor) {
+  int seals = fcntl(descriptor, F_GET_SEALS);
+  return seals < 0 ? -errno : seals;
+}
+
+void *cvfu_map(int descriptor, uint64_t offset, size_t byte_count, bool readable, bool writable,
+               int *error) {
+  int protection = PROT_NONE;
+  if (readable) protection |= PROT_READ;
+  if (writable) protection |= PROT_READ | PROT_WRITE;
+  void *result = mmap(NULL, byte_count, protection, MAP_SHARED | MAP_NORESERVE, descriptor,
+                      (off_t)offset);
+  if (result == MAP_FAILED) {
+    *error = errno;
+    return NULL;
+  }
+  return result;
+}
+
+int cvfu_allowed_cpu_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) < 0) return -errno;
+  return CPU_COUNT(&set);
+}
+
+uint64_t cvfu_monotonic_nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,45 @@
+public import Logging
+
+/// What a served device works with: memory, interrupts, its loop and its fences.
+///
+/// Threads: confined to the device's loop.
+public final class DeviceServices {
+  /// The loop that the device's handlers run on.
+  public let loop: EventLoop
+  /// The client's memory.
+  public let dma: DMAEngine
+  /// The interrupt types, by index; as many as the layout declares.
+  public let interrupts: [InterruptSet]
+  /// Where the device logs. Not for the data path.
+  public let logger: Logger
+
+  /// Set by the host, which runs the fences.
+  var onFence: ((QuiesceReason, @escaping () -> Void) -> Void)?
+
+  init(
+    loop: EventLoop, dma: DMAEngine, interrupts: [InterruptSet], logger: Logger
+  ) {
+    self.loop = loop
+    self.dma = dma
+    self.interrupts = interrupts
+    self.logger = logger
+  }
+
+  /// Services without a server around them: for a bus's own tests, and for devices used in-process.
+  public convenience init(layout: DeviceLayout, loop: EventLoop, logger: Logger) {
+    self.init(
+      loop: loop, dma: DMAEngine(loop: loop, table: nil),
+      interrupts: layout.interrupts.enumerated().map {
+        InterruptSet(index: $0.offset, layout: $0.element, loop: loop)
+      }, logger: logger)
+  }
+
+  /// Brings the device to rest, runs `action`, and lets it go on.
+  ///
+  /// The device's `quiesce` is called and may answer later; DMA in flight is waited for; deferred
+  /// replies are voided where the reason is a reset. Commands of the client wait until then. Returns
+  /// at once: `action` runs before this returns when nothing has to be waited for.
+  public func fence(_ reason: QuiesceReason, then action: @escaping () -> Void) {
+    if let onFence { onFence(reason, action) } else { action() }
+  }
+}

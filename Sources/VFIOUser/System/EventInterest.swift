@@ -1,0 +1,30 @@
+import CVFIOUserLinux
+
+/// What a loop waits for on a descriptor, or found there.
+public struct EventInterest: OptionSet, Sendable, Hashable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// Data can be read, or a connection accepted.
+  public static let readable = EventInterest(rawValue: 1 << 0)
+  /// Data can be written.
+  public static let writable = EventInterest(rawValue: 1 << 1)
+  /// The peer is gone or the descriptor failed. Reported without being asked for.
+  public static let hangup = EventInterest(rawValue: 1 << 2)
+
+  var epollEvents: UInt32 {
+    var events: UInt32 = 0
+    if contains(.readable) { events |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue }
+    if contains(.writable) { events |= EPOLLOUT.rawValue }
+    return events
+  }
+
+  init(epollEvents events: UInt32) {
+    self = []
+    if events & EPOLLIN.rawValue != 0 { insert(.readable) }
+    if events & EPOLLOUT.rawValue != 0 { insert(.writable) }
+    if events & (EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLRDHUP.rawValue) != 0 {
+      insert(.hangup)
+    }
+  }
+}

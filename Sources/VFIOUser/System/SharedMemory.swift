@@ -1,0 +1,104 @@
+import CVFIOUserLinux
+import Synchronization
+
+/// Memory that this process shares with a peer: a sealed memory file, mapped here.
+///
+/// The peer may write at any time. Everything goes through copies and atomic accesses of a checked
+/// offset; no reference into the memory ever leaves this type.
+///
+/// Threads: any; concurrent accesses see each other's bytes in no particular order, atomics as their
+/// orderings say.
+public final class SharedMemory: Sendable {
+  /// The memory file, for passing it to a peer.
+  let descriptor: OwnedDescriptor
+  private let mapping: MemoryMapping
+
+  /// The size in bytes.
+  public var byteCount: Int { mapping.byteCount }
+
+  /// New memory, zeroed, rounded up to whole pages, sealed against resizing.
+  ///
+  /// - Throws: `EINVAL` for no bytes at all, `ENOMEM`, `EMFILE`.
+  public init(byteCount: Int, name: String = "vfio-user") throws(Errno) {
+    guard byteCount > 0 else { throw .invalidArgument }
+    let page = MemoryMapping.pageSize
+    let (padded, overflow) = byteCount.addingReportingOverflow(page - 1)
+    guard !overflow else { throw .invalidArgument }
+    let size = UInt64(padded / page * page)
+    // Safety: the name is a C string for the time of the call.
+    let raw = try Errno.checkShim(unsafe cvfu_shared_memory(name, size))
+    descriptor = OwnedDescriptor(adopting: raw)
+    mapping = try MemoryMapping(
+      descriptor: raw, offset: 0, byteCount: size, readable: true, writable: true)
+  }
+
+  /// The memory that a peer passed: `byteCount` bytes of its file from `offset`.
+  public init(
+    adopting descriptor: consuming OwnedDescriptor, offset: UInt64, byteCount: UInt64,
+    writable: Bool
+  ) throws(Errno) {
+    mapping = try MemoryMapping(
+      descriptor: descriptor.rawValue, offset: offset, byteCount: byteCount, readable: true,
+      writable: writable)
+    self.descriptor = descriptor
+  }
+
+  /// The kernel's number of the memory file, for a call that borrows it. Never close it.
+  public var rawDescriptor: CInt { descriptor.rawValue }
+
+  /// Whether the peer shrank the file, so that a part of the memory is gone.
+  public var isLost: Bool { mapping.isLost }
+
+  /// Copies `bytes.byteCount` bytes out of the memory.
+  ///
+  /// - Throws: `EINVAL` past the end, `EIO` when the peer shrank the file.
+  public func read(at offset: Int, into bytes: inout MutableRawSpan) throws(Errno) {
+    try check(offset, bytes.byteCount)
+    // Safety: the range was checked against the mapping, which lives as long as self.
+    unsafe bytes.withUnsafeMutableBytes { target in
+      guard let base = target.baseAddress else { return }
+      unsafe base.copyMemory(from: mapping.start + offset, byteCount: target.count)
+    }
+    if mapping.isLost { throw .ioError }
+  }
+
+  /// Copies `bytes` into the memory.
+  ///
+  /// - Throws: `EINVAL` past the end, `EIO` when the peer shrank the file.
+  public func write(at offset: Int, from bytes: RawSpan) throws(Errno) {
+    try check(offset, bytes.byteCount)
+    // Safety: as for `read`; the initialisers that allow writing map the file writable.
+    unsafe bytes.withUnsafeBytes { source in
+      guard let base = source.baseAddress else { return }
+      unsafe (mapping.start + offset).copyMemory(from: base, byteCount: source.count)
+    }
+    if mapping.isLost { throw .ioError }
+  }
+
+  /// Reads an aligned 32-bit value at once, with acquire ordering.
+  ///
+  /// - Throws: `EINVAL` past the end or unaligned, `EIO` when the peer shrank the file.
+  public func load32(at offset: Int) throws(Errno) -> UInt32 {
+    try check(offset, 4, alignment: 4)
+    // Safety: checked and aligned above. Pairs with the peer's release store (a doorbell).
+    let value = unsafe (mapping.start + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+      .pointee.load(ordering: .acquiring)
+    if mapping.isLost { throw .ioError }
+    return UInt32(littleEndian: value)
+  }
+
+  /// Writes an aligned 32-bit value at once, with release ordering; see `load32(at:)`.
+  public func store32(_ value: UInt32, at offset: Int) throws(Errno) {
+    try check(offset, 4, alignment: 4)
+    // Safety: checked and aligned above. Pairs with the peer's acquire load.
+    unsafe (mapping.start + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+      .pointee.store(value.littleEndian, ordering: .releasing)
+    if mapping.isLost { throw .ioError }
+  }
+
+  private func check(_ offset: Int, _ count: Int, alignment: Int = 1) throws(Errno) {
+    guard offset >= 0, offset <= mapping.byteCount, count <= mapping.byteCount - offset,
+      offset % alignment == 0
+    else { throw .invalidArgument }
+  }
+}
