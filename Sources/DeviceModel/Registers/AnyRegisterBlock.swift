@@ -30,7 +30,7 @@ public class AnyRegisterBlock: RegionHandler {
   /// Where the selected bank's part of the index begins: reads, then writes.
   private final var bankBase = 0
   private final var selectedBank = 0
-  private final var handler: Effect?
+  private final let effectSlot = EffectSlot()
 
   /// What a device does when one of its registers is accessed.
   ///
@@ -56,9 +56,11 @@ public class AnyRegisterBlock: RegionHandler {
   /// For a write the value is stored first; when the closure throws, the old value is put back. For
   /// a read the closure may supply the value; after it, bits that a read clears are cleared.
   /// Capture the device as `unowned` or `weak`: the block keeps the closure.
+  ///
+  /// Set it once, when the device is realised: replaced closures are kept until the block ends.
   public final var effect: Effect? {
-    get { handler }
-    set { handler = newValue }
+    get { effectSlot.effect }
+    set { effectSlot.effect = newValue }
   }
 
   // MARK: - The device's side
@@ -157,13 +159,13 @@ public class AnyRegisterBlock: RegionHandler {
     _ number: Int, _ slot: RegisterSlot, _ mask: UInt64, _ access: AccessContext,
     isWhole: Bool
   ) throws(Errno) -> UInt64 {
-    if slot.hasReadEffect, let handler {
+    if slot.hasReadEffect {
       let before = values[number]
       var effect = RegisterEffect(
         register: Int(slot.register), element: Int(slot.element), isWrite: false,
         accessedMask: mask, written: 0, oldValue: before, value: before, access: access,
         isWholeAccess: isWhole, readable: slot.readable)
-      try handler(&effect)
+      try effectSlot.call(&effect)
       if effect.value != before { values[number] = effect.value & slot.widthMask }
     }
     let value = values[number]
@@ -182,13 +184,13 @@ public class AnyRegisterBlock: RegionHandler {
       (((before & ~writable) | (written & writable)) & ~(written & slot.oneToClear))
       | (written & slot.oneToSet)
     values[number] = stored
-    guard slot.hasWriteEffect, let handler else { return }
+    guard slot.hasWriteEffect else { return }
     var effect = RegisterEffect(
       register: Int(slot.register), element: Int(slot.element), isWrite: true, accessedMask: mask,
       written: written, oldValue: before, value: stored, access: access,
       isWholeAccess: isWhole, readable: slot.readable)
     do {
-      try handler(&effect)
+      try effectSlot.call(&effect)
     } catch {
       if values[number] == stored { values[number] = before }
       throw error
