@@ -4,6 +4,7 @@
 /// `VFIO_USER_DMA_READ` and `VFIO_USER_DMA_WRITE`.
 /// Source: vfio-user specification, `VFIO_USER_DMA_MAP`.
 public struct DMAMapRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.dmaMap
   /// The length of the payload in bytes.
   public static let fixedByteCount = 32
@@ -49,8 +50,10 @@ public struct DMAMapRequest: WireMessage {
     try checkRange(fileOffset, byteCount, "DMA_MAP leaves the file")
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(UInt32(Self.fixedByteCount), at: offset)
     try bytes.store(rights.rawValue, at: offset + 4)

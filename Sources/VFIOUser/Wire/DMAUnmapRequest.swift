@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_DMA_UNMAP`.
 public struct DMAUnmapRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.dmaUnmap
   /// The length of the payload in bytes.
   public static let fixedByteCount = 24
@@ -41,8 +42,10 @@ public struct DMAUnmapRequest: WireMessage {
     try checkRange(address.rawValue, byteCount, "DMA_UNMAP leaves the address space")
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(argumentSize, at: offset)
     try bytes.store(UInt32(0), at: offset + 4)

@@ -42,6 +42,7 @@ public struct DeviceFeature: WireMessage {
     public static let probe = Methods(rawValue: 1 << 18)
   }
 
+  /// The command that carries this payload.
   public static let command = Command.deviceFeature
   /// The length of the structure in bytes, data excluded.
   public static let fixedByteCount = 8
@@ -85,8 +86,10 @@ public struct DeviceFeature: WireMessage {
     data = [UInt8](copying: try payload.slice(from: Self.fixedByteCount))
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount + data.count }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(argumentSize, at: offset)
     try bytes.store(methods.rawValue | UInt32(index.rawValue), at: offset + 4)

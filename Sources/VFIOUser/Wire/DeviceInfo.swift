@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_INFO`.
 public struct DeviceInfoRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetInfo
 
   /// The largest reply payload that the client takes, in bytes; 16 or more when decoded.
@@ -18,8 +19,10 @@ public struct DeviceInfoRequest: WireMessage {
     argumentSize = try decodeQuery(payload, fixedByteCount: DeviceInfo.fixedByteCount)
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { DeviceInfo.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.zero(at: offset, byteCount: encodedByteCount)
     try bytes.store(argumentSize, at: offset)
@@ -30,6 +33,7 @@ public struct DeviceInfoRequest: WireMessage {
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_INFO`.
 public struct DeviceInfo: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetInfo
   /// The length of the structure in bytes.
   public static let fixedByteCount = 16
@@ -56,8 +60,10 @@ public struct DeviceInfo: WireMessage {
     interruptTypeCount = try payload.load(at: 12)
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(UInt32(Self.fixedByteCount), at: offset)
     try bytes.store(flags.rawValue, at: offset + 4)

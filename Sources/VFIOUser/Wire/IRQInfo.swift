@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_IRQ_INFO`.
 public struct IRQInfoRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetIRQInfo
 
   /// The largest reply payload that the client takes, in bytes; 16 or more when decoded.
@@ -22,8 +23,10 @@ public struct IRQInfoRequest: WireMessage {
     index = try payload.load(at: 8)
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { IRQInfo.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.zero(at: offset, byteCount: encodedByteCount)
     try bytes.store(argumentSize, at: offset)
@@ -35,6 +38,7 @@ public struct IRQInfoRequest: WireMessage {
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_IRQ_INFO`.
 public struct IRQInfo: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetIRQInfo
   /// The length of the structure in bytes.
   public static let fixedByteCount = 16
@@ -61,8 +65,10 @@ public struct IRQInfo: WireMessage {
     count = try payload.load(at: 12)
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(UInt32(Self.fixedByteCount), at: offset)
     try bytes.store(flags.rawValue, at: offset + 4)

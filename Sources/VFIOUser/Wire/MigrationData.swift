@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_MIG_DATA_READ`.
 public struct MigrationDataReadRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.migrationDataRead
   /// The length of the payload in bytes.
   public static let fixedByteCount = 8
@@ -27,8 +28,10 @@ public struct MigrationDataReadRequest: WireMessage {
     }
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(
       UInt32(clamping: UInt64(byteCount) + UInt64(Self.fixedByteCount)), at: offset)
@@ -67,8 +70,10 @@ public struct MigrationData: WireMessage {
     data = [UInt8](copying: try payload.slice(from: Self.fixedByteCount))
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount + data.count }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(UInt32(truncatingIfNeeded: encodedByteCount), at: offset)
     try bytes.store(UInt32(truncatingIfNeeded: data.count), at: offset + 4)

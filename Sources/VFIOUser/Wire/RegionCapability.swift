@@ -64,7 +64,7 @@ public enum RegionCapability: Hashable, Sendable {
     switch (identity, version) {
     case (sparseMapIdentity, 1):
       let count: UInt32 = try information.load(at: position + 8)
-      guard Int(count) <= (information.byteCount - position) / 16 else {
+      guard Int(count) <= (information.byteCount - position - 16) / 16 else {
         throw WireError(.badCount, "the sparse areas do not fit into the reply")
       }
       var areas: [RegionArea] = []

@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_REGION_IO_FDS`.
 public struct RegionIODescriptorsRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetRegionIODescriptors
 
   /// The largest reply payload that the client takes, in bytes; 16 or more when decoded.
@@ -26,8 +27,10 @@ public struct RegionIODescriptorsRequest: WireMessage {
     guard count == 0 else { throw WireError(.badCount, "GET_REGION_IO_FDS asks with count 0") }
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { RegionIODescriptors.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.zero(at: offset, byteCount: encodedByteCount)
     try bytes.store(argumentSize, at: offset)
@@ -41,6 +44,7 @@ public struct RegionIODescriptorsRequest: WireMessage {
 /// 16 bytes; every implementation means (argsz - 16) / count, and so does this one.
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_REGION_IO_FDS`.
 public struct RegionIODescriptors: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetRegionIODescriptors
   /// The length of the structure in bytes, entries excluded.
   public static let fixedByteCount = 16
@@ -111,6 +115,7 @@ public struct RegionIODescriptors: WireMessage {
     return full <= Int(argumentSize) ? full : Self.fixedByteCount
   }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try encode(into: &bytes, at: offset, limit: .max)
   }

@@ -3,6 +3,7 @@
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_REGION_INFO`; `struct vfio_region_info`
 /// in `linux/vfio.h`.
 public struct RegionInfo: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetRegionInfo
   /// The length of the structure in bytes, capabilities excluded.
   public static let fixedByteCount = 32
@@ -90,6 +91,7 @@ public struct RegionInfo: WireMessage {
     return full <= Int(argumentSize) ? full : Self.fixedByteCount
   }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try encode(into: &bytes, at: offset, limit: .max)
   }

@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_DEVICE_GET_REGION_INFO`.
 public struct RegionInfoRequest: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.deviceGetRegionInfo
 
   /// The largest reply payload that the client takes, in bytes; 32 or more when decoded.
@@ -23,8 +24,10 @@ public struct RegionInfoRequest: WireMessage {
     index = try payload.load(at: 8)
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { RegionInfo.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.zero(at: offset, byteCount: encodedByteCount)
     try bytes.store(argumentSize, at: offset)

@@ -27,6 +27,7 @@ public struct RegionWriteMulti: WireMessage {
     public static let maximumDataByteCount = 8
   }
 
+  /// The command that carries this payload.
   public static let command = Command.regionWriteMulti
   /// The length of the part before the entries in bytes.
   public static let fixedByteCount = 8
@@ -80,8 +81,10 @@ public struct RegionWriteMulti: WireMessage {
     fixedByteCount + index * Entry.byteCount + 16
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount + entries.count * Entry.byteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(UInt64(entries.count), at: offset)
     for (index, entry) in entries.enumerated() {
@@ -98,6 +101,7 @@ public struct RegionWriteMulti: WireMessage {
 ///
 /// Source: vfio-user specification, `VFIO_USER_REGION_WRITE_MULTI`.
 public struct RegionWriteMultiReply: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.regionWriteMulti
   /// The length of the payload in bytes.
   public static let fixedByteCount = 8
@@ -118,8 +122,10 @@ public struct RegionWriteMultiReply: WireMessage {
     }
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(count, at: offset)
   }

@@ -23,6 +23,7 @@ public struct SetIRQs: WireMessage {
     case eventfds
   }
 
+  /// The command that carries this payload.
   public static let command = Command.deviceSetIRQs
   /// The length of the structure in bytes, booleans excluded.
   public static let fixedByteCount = 20
@@ -111,11 +112,13 @@ public struct SetIRQs: WireMessage {
     }
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int {
     if case .flagged(let booleans) = selection { return Self.fixedByteCount + booleans.count }
     return Self.fixedByteCount
   }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     let data: UInt32 =
       switch selection {

@@ -2,6 +2,7 @@
 ///
 /// Source: vfio-user specification, `VFIO_USER_VERSION`.
 public struct VersionMessage: WireMessage {
+  /// The command that carries this payload.
   public static let command = Command.version
   /// The length in bytes of the part before the text.
   public static let fixedByteCount = 4
@@ -61,8 +62,10 @@ public struct VersionMessage: WireMessage {
     return Array(JSONValue.object(document).text.utf8) + [0]
   }
 
+  /// The length of the encoded payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount + text.count }
 
+  /// Writes the payload into `bytes` at `offset`; throws `truncated` when it does not fit.
   public func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try bytes.store(major, at: offset)
     try bytes.store(minor, at: offset + 2)
