@@ -34,9 +34,9 @@ extension RawSpan {
     }
   }
 
-  /// The byte at `offset`.
+  /// The byte at `offset`. Traps past the end.
   @inline(__always)
-  func byte(at offset: Int) -> UInt8 {
+  public func byte(at offset: Int) -> UInt8 {
     // Safety: every bit pattern is an integer, and the load checks the bounds.
     unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
   }

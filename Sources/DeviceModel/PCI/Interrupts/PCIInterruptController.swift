@@ -1,0 +1,131 @@
+import VFIOUser
+
+/// Routes a function's interrupts to the pin, MSI or MSI-X, as configuration space says at the
+/// moment.
+///
+/// Confined to the function's loop.
+final class PCIInterruptController {
+  let table: MSIXTable?
+  let pendingBits: MSIXPendingBits?
+  private let interrupts: PCIInterrupts
+  private let sets: InterruptSetBox
+  private var lines: [PCIInterruptLine] = []
+  private var state = PCIInterruptState()
+
+  /// The interrupt sets, once there are any; the table's closures share it.
+  private final class InterruptSetBox {
+    var sets: [InterruptSet] = []
+
+    subscript(index: PCIInterruptIndex) -> InterruptSet? {
+      index.rawValue < sets.count ? sets[index.rawValue] : nil
+    }
+  }
+
+  init(_ interrupts: PCIInterrupts) {
+    self.interrupts = interrupts
+    let sets = InterruptSetBox()
+    self.sets = sets
+    table = interrupts.msix.map { msix in
+      MSIXTable(vectorCount: msix.vectorCount) { vector, isMasked in
+        sets[.msix]?.setBusMask(isMasked, vector: vector)
+      }
+    }
+    pendingBits = interrupts.msix.map { msix in
+      MSIXPendingBits(vectorCount: msix.vectorCount) { vector in
+        sets[.msix]?.isPending(vector) ?? false
+      }
+    }
+  }
+
+  /// Takes the sets that reach the client, and brings them to the present state.
+  func attach(_ sets: [InterruptSet], _ state: PCIInterruptState) {
+    self.sets.sets = sets
+    if let table, let msix = interrupts.msix {
+      for vector in 0..<msix.vectorCount {
+        self.sets[.msix]?.setBusMask(table.isMasked(vector), vector: vector)
+      }
+    }
+    update(state, isForced: true)
+  }
+
+  /// A line of the function, with the vector that carries it when messages are in use.
+  func makeLine(vector: Int) -> PCIInterruptLine {
+    let line = PCIInterruptLine(vector: vector, controller: self)
+    lines.append(line)
+    return line
+  }
+
+  /// Whether any line is asserted: the status bit.
+  var isPinAsserted: Bool { lines.contains(where: \.isAsserted) }
+
+  /// The pending bits of MSI.
+  var pendingMSIs: UInt32 {
+    guard let set = sets[.msi], let msi = interrupts.msi else { return 0 }
+    var bits: UInt32 = 0
+    for vector in 0..<msi.vectorCount where set.isPending(vector) { bits |= 1 << vector }
+    return bits
+  }
+
+  /// Sends the message of `vector`, by whichever kind of message is in use; none in use drops it.
+  func raise(_ vector: Int) {
+    guard vector >= 0 else { return }
+    if state.isMSIXEnabled {
+      guard let msix = interrupts.msix, vector < msix.vectorCount else { return }
+      sets[.msix]?.raise(vector)
+    } else if state.isMSIEnabled {
+      // A driver may allow fewer vectors than there are; they are shared then.
+      sets[.msi]?.raise(vector & (state.allowedMSICount - 1))
+    }
+  }
+
+  /// Tells the client of an error of the device.
+  func raiseError() { sets[.error]?.raise(0) }
+
+  func lineChanged(_ line: PCIInterruptLine, isNewCause: Bool) {
+    if state.usesMessages {
+      if isNewCause { raise(line.vector) }
+    } else {
+      drivePin()
+    }
+  }
+
+  /// Takes over what configuration space says now.
+  func update(_ new: PCIInterruptState, isForced: Bool = false) {
+    let old = state
+    guard new != old || isForced else { return }
+    state = new
+    if interrupts.msix != nil {
+      sets[.msix]?.setBusGate(
+        gate(isEnabled: new.isMSIXEnabled, isHeld: new.isMSIXMasked || !new.canMaster))
+    }
+    if let msi = interrupts.msi {
+      for vector in 0..<msi.vectorCount where (new.msiMask ^ old.msiMask) >> vector & 1 != 0 {
+        sets[.msi]?.setBusMask(new.msiMask >> vector & 1 != 0, vector: vector)
+      }
+      sets[.msi]?.setBusGate(
+        gate(isEnabled: new.isMSIEnabled && !new.isMSIXEnabled, isHeld: !new.canMaster))
+    }
+    drivePin()
+    if new.usesMessages, !old.usesMessages {
+      // The cause of an asserted line would be lost: no later edge announces it.
+      for line in lines where line.isAsserted { raise(line.vector) }
+    }
+  }
+
+  private func gate(isEnabled: Bool, isHeld: Bool) -> BusGate {
+    isEnabled ? (isHeld ? .hold : .open) : .closed
+  }
+
+  private func drivePin() {
+    guard interrupts.pin != nil else { return }
+    sets[.intx]?.setLevel(
+      isPinAsserted && !state.usesMessages && !state.isPinDisabled && state.isPowered)
+  }
+
+  /// Releases every line and forgets what is pending.
+  func reset(_ state: PCIInterruptState) {
+    for line in lines { line.forget() }
+    table?.reset()
+    update(state, isForced: true)
+  }
+}

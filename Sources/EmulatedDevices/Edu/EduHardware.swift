@@ -1,0 +1,20 @@
+import DeviceModel
+
+/// What a driver can discover about `edu`.
+enum EduHardware {
+  /// The size of BAR 0 in bytes.
+  static let windowByteCount: UInt64 = 1 << 20
+
+  static func describe(_ knobs: KnobValues) throws -> PCIHardware {
+    PCIHardware(
+      identity: PCIIdentity(
+        vendor: 0x1234, device: 0x11e8, subsystemVendor: 0x1af4, subsystem: 0x1100,
+        revision: 0x10, classCode: PCIClassCode(base: 0x00, sub: 0xff)),
+      bars: [
+        BAR(
+          0, .memory32, byteCount: windowByteCount,
+          [try .registers(EduRegister.self, byteCount: Int(windowByteCount))])
+      ],
+      interrupts: PCIInterrupts(pin: .a, msi: .init(vectorCount: 1, is64Bit: true)))
+  }
+}
