@@ -142,6 +142,11 @@ int cvfu_accept(int socket) {
   return descriptor < 0 ? -errno : descriptor;
 }
 
+int cvfu_socket_pair(int *ends) {
+  int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  return socketpair(AF_UNIX, type, 0, ends) < 0 ? -errno : 0;
+}
+
 int cvfu_is_listening(int socket) {
   int value = 0;
   socklen_t length = sizeof(value);

@@ -65,6 +65,9 @@ int cvfu_connect(const char *path);
 /// Accepts one connection (non-blocking, close-on-exec). Returns the descriptor or -errno.
 int cvfu_accept(int socket);
 
+/// Makes a connected pair (non-blocking, close-on-exec). Returns 0 or -errno.
+int cvfu_socket_pair(int *ends);
+
 /// 1 when the socket listens, 0 when it is connected, -errno when it is no socket.
 int cvfu_is_listening(int socket);
 

@@ -13,7 +13,9 @@ public final class DMAEngine {
   /// Whether the bus lets the device access memory (PCI: the bus-master enable bit).
   public var isEnabled = true
 
-  private let loop: EventLoop
+  let loop: EventLoop
+  /// The I/O in flight over all of the client's memory.
+  private let ledger: LeaseLedger
   private var snapshot: DMASnapshot = .empty
   /// The grant that served the last access: rings and descriptors hit it again and again.
   private var recent = 0
@@ -21,9 +23,17 @@ public final class DMAEngine {
   private let table: DMATable?
   weak var channel: (any DMAMessageChannel)?
 
-  init(loop: EventLoop, table: DMATable?) {
+  init(loop: EventLoop, table: DMATable?, ledger: LeaseLedger = LeaseLedger()) {
     self.loop = loop
     self.table = table
+    self.ledger = ledger
+  }
+
+  /// An engine over the same memory for another loop; it adopts what is published there.
+  func makeRemote(on other: EventLoop) -> DMAEngine {
+    let engine = DMAEngine(loop: other, table: nil, ledger: ledger)
+    if let table { engine.snapshot = table.snapshot }
+    return engine
   }
 
   /// Takes over what the session published.
@@ -32,8 +42,9 @@ public final class DMAEngine {
     recent = 0
   }
 
-  /// Marks the snapshot as out of date: the next access asks the table.
+  /// Lets go of the snapshot: the next access asks the table.
   func invalidate() {
+    adopt(.empty)
     isStale = true
   }
   private var isStale = false
@@ -138,6 +149,20 @@ public final class DMAEngine {
     ) {
       completion($0.map { _ in })
     }.start()
+  }
+
+  // MARK: I/O in flight
+
+  /// Leases a range for I/O that another thread carries out.
+  ///
+  /// - Throws: as an access does; `notMapped` also where the range is not one grant's, or the client
+  ///   serves it by messages: copy through `read` and `write` then.
+  public func lease(_ range: DMARange, _ rights: DMARights) throws(DMAError) -> DMALease {
+    let count = Int(clamping: range.byteCount)
+    guard let (mapping, _) = try direct(range.address, count, rights) else {
+      throw DMAError(.notMapped, range.address, count)
+    }
+    return DMALease(range, mapping, rights, ledger: ledger)
   }
 
   // MARK: Lookup

@@ -1,9 +1,8 @@
 import CVFIOUserLinux
-import Synchronization
 
 /// One range that the client has granted, and how its bytes are reached.
 ///
-/// Threads: immutable but for the lease count, so any thread may hold it.
+/// Threads: immutable but for its ledger, so any thread may hold it.
 @safe
 final class DMAMapping: @unchecked Sendable {
   /// How the bytes are reached.
@@ -24,9 +23,8 @@ final class DMAMapping: @unchecked Sendable {
   private let memory: MemoryBox?
   private let file: DescriptorBox?
   private let fileOffset: UInt64
-  private let leases = Atomic<Int>(0)
-  /// Called when the last lease goes while somebody waits for that.
-  private let onIdle = Mutex<(@Sendable () -> Void)?>(nil)
+  /// The I/O in flight over this grant.
+  let leases = LeaseLedger()
 
   private final class MemoryBox: Sendable {
     let mapping: MemoryMapping
@@ -81,33 +79,6 @@ final class DMAMapping: @unchecked Sendable {
 
   /// Whether the client shrank the file under the mapping.
   var isLost: Bool { memory?.mapping.isLost ?? false }
-
-  // MARK: Leases
-
-  /// Keeps the mapping from being unmapped until `release`.
-  func retainLease() { leases.wrappingAdd(1, ordering: .relaxed) }
-
-  func releaseLease() {
-    // Releasing pairs with the acquiring load in `whenIdle`: what I/O did happens before the unmap.
-    let left = leases.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
-    guard left == 0 else { return }
-    onIdle.withLock { waiter in
-      let found = waiter
-      waiter = nil
-      return found
-    }?()
-  }
-
-  /// Calls `body` once no lease is left: at once, or from the thread that returns the last one.
-  func whenIdle(_ body: @escaping @Sendable () -> Void) {
-    onIdle.withLock { $0 = body }
-    guard leases.load(ordering: .acquiring) == 0 else { return }
-    onIdle.withLock { waiter in
-      let found = waiter
-      waiter = nil
-      return found
-    }?()
-  }
 
   // MARK: Copies. The caller has checked bounds and rights.
 

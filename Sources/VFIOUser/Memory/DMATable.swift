@@ -42,15 +42,23 @@ final class DMATable {
   ///
   /// - Throws: `EINVAL` when a grant overlaps it otherwise, `ENOENT` when there is none at all.
   func remove(_ range: DMARange) throws(Errno) -> DMAMapping {
+    let place = try checkRemoval(range)
+    published = nil
+    return mappings.remove(at: place)
+  }
+
+  /// Where the grant of exactly this range is; throws as `remove` does.
+  @discardableResult
+  func checkRemoval(_ range: DMARange) throws(Errno) -> Int {
     let place = lowerBound(range.address)
-    if place < mappings.count, mappings[place].range == range {
-      published = nil
-      return mappings.remove(at: place)
-    }
+    if place < mappings.count, mappings[place].range == range { return place }
     let overlapsNext = place < mappings.count && mappings[place].range.overlaps(range)
     let overlapsPrevious = place > 0 && mappings[place - 1].range.overlaps(range)
     throw overlapsNext || overlapsPrevious ? .invalidArgument : .noSuchFileOrDirectory
   }
+
+  /// Lets go of the snapshot. Before a change this keeps the grants from being copied for it.
+  func discardSnapshot() { published = nil }
 
   /// Takes out everything.
   func removeAll() -> [DMAMapping] {

@@ -15,6 +15,8 @@ public final class DeviceServices {
 
   /// Set by the host, which runs the fences.
   var onFence: ((QuiesceReason, @escaping () -> Void) -> Void)?
+  /// The ways to the client's memory on other loops.
+  private var remoteEngines: [DMAEngine] = []
 
   init(
     loop: EventLoop, dma: DMAEngine, interrupts: [InterruptSet], logger: Logger
@@ -34,6 +36,16 @@ public final class DeviceServices {
       }, logger: logger)
   }
 
+  /// A way to the client's memory for handlers that run on another loop.
+  ///
+  /// It reaches mapped memory alone: memory that the client serves by messages answers `cancelled`.
+  /// Call it on the device's loop; the result belongs to `other`.
+  public func makeDMAEngine(on other: EventLoop) -> DMAEngine {
+    let engine = dma.makeRemote(on: other)
+    remoteEngines.append(engine)
+    return engine
+  }
+
   /// Brings the device to rest, runs `action`, and lets it go on.
   ///
   /// The device's `quiesce` is called and may answer later; DMA in flight is waited for; deferred
@@ -41,5 +53,41 @@ public final class DeviceServices {
   /// at once: `action` runs before this returns when nothing has to be waited for.
   public func fence(_ reason: QuiesceReason, then action: @escaping () -> Void) {
     if let onFence { onFence(reason, action) } else { action() }
+  }
+
+  // MARK: Other loops
+
+  /// Hands what the client has granted to the other loops, which adopt it at their next turn.
+  func publish(_ table: DMATable) { publishAndWait(table) {} }
+
+  /// As `publish`; `completion` runs on the device's loop when every loop has adopted it.
+  func publishAndWait(_ table: DMATable, completion: @escaping () -> Void) {
+    guard !remoteEngines.isEmpty else { return completion() }
+    let snapshot = table.snapshot
+    let pending = LoopConfined(PendingAdoptions(remoteEngines.count, completion))
+    let home = loop
+    for engine in remoteEngines {
+      let remote = LoopConfined(engine)
+      engine.loop.post {
+        remote.value.adopt(snapshot)
+        home.post { pending.value.oneDone() }
+      }
+    }
+  }
+}
+
+/// Counts the loops that have not adopted a snapshot yet.
+private final class PendingAdoptions {
+  private var left: Int
+  private let completion: () -> Void
+
+  init(_ count: Int, _ completion: @escaping () -> Void) {
+    left = count
+    self.completion = completion
+  }
+
+  func oneDone() {
+    left -= 1
+    if left == 0 { completion() }
   }
 }

@@ -35,6 +35,9 @@ public final class QuiesceCompletion: Sendable {
 
   deinit { done() }
 
+  /// The device answered at once: nobody waits for this completion.
+  func disarm() { isDone.store(true, ordering: .relaxed) }
+
   /// The device is quiet.
   public func done() {
     // Relaxed: the flag only picks one caller; the fence learns of it through the loop's queue.

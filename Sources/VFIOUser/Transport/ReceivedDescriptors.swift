@@ -3,6 +3,8 @@ import CVFIOUserLinux
 /// The descriptors that came with one message. What nobody takes is closed.
 struct ReceivedDescriptors: ~Copyable {
   private var raw: [CInt]
+  /// False when the kernel had to drop some, for want of room in the descriptor table.
+  var areComplete = true
 
   init() { raw = [] }
 
@@ -27,16 +29,10 @@ struct ReceivedDescriptors: ~Copyable {
   /// Adds more descriptors of the same message.
   mutating func append(adopting more: [CInt]) { raw += more }
 
-  /// Closes what was not taken and starts afresh.
-  mutating func closeAll() {
-    guard !raw.isEmpty else { return }
-    Self.close(raw)
-    raw.removeAll(keepingCapacity: true)
-  }
-
   /// Hands everything over to another owner.
   mutating func moveAll() -> ReceivedDescriptors {
-    let moved = ReceivedDescriptors(adopting: raw)
+    var moved = ReceivedDescriptors(adopting: raw)
+    moved.areComplete = areComplete
     raw = []
     return moved
   }

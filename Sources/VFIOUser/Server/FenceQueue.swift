@@ -1,0 +1,104 @@
+/// Brings a device to rest, one reason after the other, without ever blocking.
+///
+/// A fence asks the device to be quiet, waits for its answer and for I/O in flight where the reason
+/// asks for it, and then runs its action. Each step is a callback, so that the session goes on
+/// reading the replies that the device may be waiting for.
+///
+/// Threads: confined to the device's loop.
+final class FenceQueue {
+  private struct Fence {
+    let reason: QuiesceReason
+    let whenQuiet: () -> Void
+    let action: () -> Void
+    let after: () -> Void
+  }
+
+  private let device: any ServedDevice
+  private let loop: EventLoop
+  private let ledger: LeaseLedger
+  private var waiting: [Fence] = []
+  private var current: Fence?
+  /// Numbers the step that is waited for, so that a late or second answer finds nothing.
+  private var step: UInt64 = 0
+
+  init(device: any ServedDevice, loop: EventLoop, ledger: LeaseLedger) {
+    self.device = device
+    self.loop = loop
+    self.ledger = ledger
+  }
+
+  /// - Parameters:
+  ///   - whenQuiet: runs when the device is quiet, before I/O in flight is waited for.
+  ///   - action: runs when nothing is in flight.
+  ///   - after: runs last, when the device works again.
+  func run(
+    _ reason: QuiesceReason, whenQuiet: @escaping () -> Void, action: @escaping () -> Void,
+    after: @escaping () -> Void
+  ) {
+    waiting.append(Fence(reason: reason, whenQuiet: whenQuiet, action: action, after: after))
+    runNext()
+  }
+
+  private func runNext() {
+    while current == nil, !waiting.isEmpty {
+      let fence = waiting.removeFirst()
+      current = fence
+      step += 1
+      let expected = step
+      let completion = QuiesceCompletion(
+        finish: onLoop { [weak self] in self?.quieted(expected) })
+      switch device.quiesce(fence.reason, completion) {
+      case .done:
+        completion.disarm()
+        quieted(expected)
+      case .notYet: break
+      }
+    }
+  }
+
+  private func quieted(_ expected: UInt64) {
+    guard let fence = current, step == expected else { return }
+    step += 1
+    fence.whenQuiet()
+    guard fence.reason.waitsForAllMemory else { return finish() }
+    let next = step
+    drain([ledger]) { [weak self] in
+      guard let self, self.step == next else { return }
+      self.finish()
+    }
+  }
+
+  private func finish() {
+    guard let fence = current else { return }
+    step += 1
+    fence.action()
+    device.resume()
+    current = nil
+    fence.after()
+    runNext()
+  }
+
+  /// Calls `completion` on the loop once none of the ledgers counts anything.
+  func drain(_ ledgers: [LeaseLedger], completion: @escaping () -> Void) {
+    guard let first = ledgers.first else { return completion() }
+    let rest = Array(ledgers.dropFirst())
+    if first.isIdle { return drain(rest, completion: completion) }
+    first.whenIdle(onLoop { [weak self] in self?.drain(rest, completion: completion) })
+  }
+
+  /// Makes a function for any thread of one for the loop.
+  private func onLoop(_ body: @escaping () -> Void) -> @Sendable () -> Void {
+    let confined = LoopConfined(body)
+    let loop = loop
+    return {
+      if loop.isCurrent { confined.value() } else { loop.post { confined.value() } }
+    }
+  }
+}
+
+extension QuiesceReason {
+  /// Whether all I/O has to end; an unmap waits for its own range alone.
+  fileprivate var waitsForAllMemory: Bool {
+    if case .memoryUnmap = self { false } else { true }
+  }
+}

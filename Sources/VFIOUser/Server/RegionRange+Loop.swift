@@ -1,0 +1,70 @@
+extension Region {
+  /// The range of another loop that holds the whole access, or nil.
+  func foreignRange(_ access: RegionAccess) -> RegionRange? {
+    guard let range = range(containing: access.offset.rawValue), let loop = range.loop,
+      !loop.isCurrent,
+      UInt64(access.count) <= range.byteCount - (access.offset.rawValue - range.offset.rawValue)
+    else { return nil }
+    return range
+  }
+
+  /// Whether a range of another loop holds any byte of the access.
+  func touchesForeignRange(_ access: RegionAccess) -> Bool {
+    let end = access.offset.rawValue + UInt64(access.count)
+    return ranges.contains { range in
+      guard let loop = range.loop, !loop.isCurrent else { return false }
+      return range.offset.rawValue < end
+        && access.offset.rawValue < range.offset.rawValue + range.byteCount
+    }
+  }
+}
+
+extension RegionRange {
+  /// Runs the handler on the range's own loop and completes `reply` with what it says.
+  ///
+  /// - Parameter data: what a write moves; nil for a read.
+  func perform(_ access: RegionAccess, _ data: [UInt8]?, _ reply: DeferredReply) {
+    let place = RegionOffset(access.offset.rawValue - offset.rawValue)
+    let confined = LoopConfined(handler)
+    let count = Int(access.count)
+    loop?.post {
+      let deferral = ForwardedDeferral(reply)
+      let context = AccessContext(deferral: deferral, isPosted: false)
+      do throws(Errno) {
+        if let data {
+          try confined.value.write(at: place, from: data.rawSpan, context)
+          if !deferral.isTaken { reply.complete() }
+        } else {
+          var bytes = [UInt8](repeating: 0, count: count)
+          try bytes.withMutableRawSpan { (span) throws(Errno) in
+            try confined.value.read(at: place, into: &span, context)
+          }
+          if !deferral.isTaken { reply.complete(with: bytes) }
+        }
+      } catch {
+        reply.fail(error)
+      }
+    }
+  }
+}
+
+/// Lets a handler on another loop defer the reply that is already deferred.
+private final class ForwardedDeferral: AccessDeferral {
+  private let reply: DeferredReply
+  var isTaken = false
+
+  init(_ reply: DeferredReply) { self.reply = reply }
+
+  func deferReply() -> DeferredReply? {
+    isTaken = true
+    return reply
+  }
+}
+
+/// Carries a value that belongs to one loop through the queue of another.
+///
+/// Whoever takes the value out does so on the loop that the value is confined to.
+struct LoopConfined<Value>: @unchecked Sendable {
+  let value: Value
+  init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,199 @@
+import CVFIOUserLinux
+
+/// Our commands that the client has not answered, by message number.
+struct OutstandingCommands {
+  struct Entry {
+    let access: DMAAccess
+    let isRead: Bool
+    /// Nil when the command was cancelled: its reply is awaited and ignored.
+    var completion: ((Result<[UInt8], DMAError>) -> Void)?
+  }
+
+  private var entries: [UInt16: Entry] = [:]
+  private var nextID: UInt16 = 0
+
+  @inline(__always)
+  var isEmpty: Bool { entries.isEmpty }
+
+  /// Keeps a command and returns its number; nil when every number is taken.
+  mutating func add(_ entry: Entry) -> UInt16? {
+    guard entries.count < Int(UInt16.max) else { return nil }
+    while entries[nextID] != nil { nextID &+= 1 }
+    let number = nextID
+    entries[number] = entry
+    nextID &+= 1
+    return number
+  }
+
+  mutating func take(_ number: UInt16) -> Entry? { entries.removeValue(forKey: number) }
+
+  func entry(_ number: UInt16) -> Entry? { entries[number] }
+
+  /// Takes every completion, leaving the numbers in place for replies that are still to come.
+  mutating func takeCompletions() -> [Entry] {
+    let waiting = entries.sorted { $0.key < $1.key }.map(\.value).filter { $0.completion != nil }
+    for number in entries.keys { entries[number]?.completion = nil }
+    return waiting
+  }
+}
+
+extension Session: DMAMessageChannel {
+  var maximumTransferByteCount: Int {
+    Int(clamping: min(capabilities.effectiveTransferByteCount, UInt64(host.transferLimit)))
+  }
+
+  func sendRead(
+    at address: DMAAddress, byteCount: Int,
+    completion: @escaping (Result<[UInt8], DMAError>) -> Void
+  ) {
+    let access = DMAAccess(address: address, count: UInt64(byteCount))
+    sendCommand(.dmaRead, access, [], isRead: true, completion)
+  }
+
+  func sendWrite(
+    at address: DMAAddress, bytes: [UInt8],
+    completion: @escaping (Result<[UInt8], DMAError>) -> Void
+  ) {
+    let access = DMAAccess(address: address, count: UInt64(bytes.count))
+    sendCommand(.dmaWrite, access, bytes, isRead: false, completion)
+  }
+
+  func pump(until isDone: () -> Bool) -> Bool { exchangeMessages(until: isDone) }
+
+  private func sendCommand(
+    _ command: Command, _ access: DMAAccess, _ data: [UInt8], isRead: Bool,
+    _ completion: @escaping (Result<[UInt8], DMAError>) -> Void
+  ) {
+    let failure = DMAError(.cancelled, access.address, Int(clamping: access.count))
+    guard end == nil,
+      let number = outstanding.add(
+        OutstandingCommands.Entry(access: access, isRead: isRead, completion: completion))
+    else { return completion(.failure(failure)) }
+    let payloadByteCount = DMAAccess.fixedByteCount + data.count
+    let frame = [UInt8](byteCount: MessageHeader.byteCount + payloadByteCount) { bytes in
+      try? MessageHeader(messageID: number, command: command, payloadByteCount: payloadByteCount)
+        .encode(into: &bytes)
+      try? access.encode(into: &bytes, at: MessageHeader.byteCount)
+      try? bytes.store(
+        bytes: data.rawSpan, at: MessageHeader.byteCount + DMAAccess.fixedByteCount)
+    }
+    let lane = twin ?? channel
+    do throws(Errno) {
+      try lane.send(frame.rawSpan)
+    } catch {
+      return finish(.failed(error))
+    }
+    // Replies are looked for from now on, even while commands are held back.
+    noteInterest()
+    noteTwinInterest()
+  }
+
+  /// Takes the reply at the head of `lane` and hands it to whoever waits for it.
+  func consumeReply(_ header: MessageHeader, on lane: MessageChannel) {
+    lane.take(header) { payload in
+      // Replies carry no descriptors: what came is closed here.
+      _ = lane.takeDescriptors()
+      handleReply(header, payload)
+    }
+  }
+
+  private func handleReply(_ header: MessageHeader, _ payload: RawSpan) {
+    guard let entry = outstanding.entry(header.messageID) else {
+      logger.debug("a reply to no command of ours was ignored")
+      return
+    }
+    guard header.command == (entry.isRead ? .dmaRead : .dmaWrite) else {
+      return finish(.protocolError("a reply names another command than it answers"))
+    }
+    _ = outstanding.take(header.messageID)
+    if outstanding.isEmpty { noteInterest() }
+    guard let completion = entry.completion else { return }
+    let address = entry.access.address
+    let count = Int(clamping: entry.access.count)
+    if header.failure != nil {
+      return completion(.failure(DMAError(.clientFailed, address, count)))
+    }
+    do throws(WireError) {
+      if entry.isRead {
+        completion(.success([UInt8](copying: try entry.access.readReply(payload))))
+      } else {
+        try entry.access.checkWriteReply(payload)
+        completion(.success([]))
+      }
+    } catch {
+      logger.warning("\(header.command) reply refused: \(error.context)")
+      completion(.failure(DMAError(.clientFailed, address, count)))
+    }
+  }
+
+  /// Ends every wait for a reply; replies that still come are ignored.
+  func failOutstandingCommands(_ code: DMAError.Code) {
+    for entry in outstanding.takeCompletions() {
+      entry.completion?(
+        .failure(DMAError(code, entry.access.address, Int(clamping: entry.access.count))))
+    }
+  }
+
+  // MARK: The second socket
+
+  /// Makes the second socket pair, keeps one end and returns the client's.
+  func openTwinSocket() throws(Refusal) -> CInt {
+    do throws(Errno) {
+      let pair = try SocketPair()
+      let channel = try MessageChannel(
+        adopting: pair.first, maximumMessageByteCount: host.options.maximumMessageByteCount)
+      twin = channel
+      twinWatch = try host.loop.watch(channel.socket.rawValue, .readable) { [weak self] _ in
+        self?.processTwin()
+      }
+      return pair.second.release()
+    } catch {
+      throw Refusal(error, "no second socket")
+    }
+  }
+
+  private func noteTwinInterest() {
+    guard let twin, let twinWatch else { return }
+    host.loop.modify(twinWatch, twin.backlog.isEmpty ? .readable : [.readable, .writable])
+  }
+
+  /// Handles what the second socket has: replies only.
+  private func processTwin() {
+    guard let twin else { return }
+    do throws(Errno) {
+      if !twin.backlog.isEmpty {
+        _ = try twin.flush()
+        noteTwinInterest()
+      }
+      for _ in 0..<64 {
+        switch nextReply(on: twin) {
+        case .handled: continue
+        case .lost, .blocked: return
+        case .incomplete: break
+        }
+        switch twin.receive() {
+        case .received: continue
+        case .empty: return
+        case .ended: return finish(.clientClosed)
+        case .failed(let error): throw error
+        }
+      }
+    } catch { finish(.failed(error)) }
+  }
+
+  /// Handles the message at the head of the second socket.
+  func nextReply(on lane: MessageChannel) -> Step {
+    do throws(WireError) {
+      guard let header = try lane.nextHeader() else { return .incomplete }
+      guard header.isReply else {
+        finish(.protocolError("a command on the socket of the server's commands"))
+        return .lost
+      }
+      consumeReply(header, on: lane)
+      return end == nil ? .handled : .lost
+    } catch {
+      finish(.protocolError(error.context))
+      return .lost
+    }
+  }
+}
