@@ -28,7 +28,7 @@ extension KnobDeclaration {
     }
     guard type.contains(defaultKnobValue) else {
       throw DeclarationError(
-        "\(device): knob \(name) has the default \(defaultText), outside its \(type.summary)")
+        "\(device): knob \(name) has the default \(defaultText), which is not \(type.phrase)")
     }
   }
 }

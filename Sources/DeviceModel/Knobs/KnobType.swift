@@ -11,15 +11,24 @@ public enum KnobType: Sendable, Equatable {
   /// One of these words.
   case choice([String])
 
-  /// What the type takes, in words: "integer, 0 to 65535".
+  /// What the type takes, in words: "integer from 0 to 65535".
   public var summary: String {
     switch self {
     case .boolean: "on or off"
-    case .integer(let range): "integer, \(range.lowerBound) to \(range.upperBound)"
+    case .integer(let range): "integer from \(range.lowerBound) to \(range.upperBound)"
     case .byteCount(let range):
-      "size, \(Self.text(byteCount: range.lowerBound)) to \(Self.text(byteCount: range.upperBound))"
+      "size from \(Self.text(byteCount: range.lowerBound)) to \(Self.text(byteCount: range.upperBound))"
     case .text: "text"
     case .choice(let words): "one of " + words.joined(separator: ", ")
+    }
+  }
+
+  /// What the type takes, as part of a sentence: "an integer from 0 to 65535".
+  var phrase: String {
+    switch self {
+    case .integer: "an \(summary)"
+    case .byteCount: "a \(summary)"
+    case .boolean, .text, .choice: summary
     }
   }
 

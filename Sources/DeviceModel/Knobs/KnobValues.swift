@@ -77,12 +77,12 @@ public struct KnobValues: Sendable {
     guard let value = knob.type.parse(text) else {
       throw KnobError(
         code: .wrongType,
-        description: "\(device): \(name) takes \(knob.type.summary), not \"\(text)\"")
+        description: "\(device): \(name) takes \(knob.type.phrase), not \"\(text)\"")
     }
     guard knob.type.contains(value) else {
       throw KnobError(
         code: .outOfRange,
-        description: "\(device): \(name) takes \(knob.type.summary); \(text) is outside")
+        description: "\(device): \(name) takes \(knob.type.phrase); \(text) is outside")
     }
     values[name] = value
   }

@@ -75,22 +75,25 @@ struct KnobTests {
   func outOfRange() throws {
     #expect(
       try refusal("lines=33")?.description
-        == "dev: lines takes integer, 1 to 32; 33 is outside")
+        == "dev: lines takes an integer from 1 to 32; 33 is outside")
     #expect(
       try refusal("memory=2G")?.description
-        == "dev: memory takes size, 4K to 1G; 2G is outside")
+        == "dev: memory takes a size from 4K to 1G; 2G is outside")
     #expect(try refusal("lines=33")?.code == .outOfRange)
   }
 
   @Test(
     "Q7: a value of another type is refused with what the knob takes",
     arguments: [
-      ("lines=many", "dev: lines takes integer, 1 to 32, not \"many\""),
-      ("lines=", "dev: lines takes integer, 1 to 32, not \"\""),
-      ("lines=0x", "dev: lines takes integer, 1 to 32, not \"0x\""),
-      ("lines=0x-5", "dev: lines takes integer, 1 to 32, not \"0x-5\""),
-      ("memory=K", "dev: memory takes size, 4K to 1G, not \"K\""),
-      ("memory=99999999999999999G", "dev: memory takes size, 4K to 1G, not \"99999999999999999G\""),
+      ("lines=many", "dev: lines takes an integer from 1 to 32, not \"many\""),
+      ("lines=", "dev: lines takes an integer from 1 to 32, not \"\""),
+      ("lines=0x", "dev: lines takes an integer from 1 to 32, not \"0x\""),
+      ("lines=0x-5", "dev: lines takes an integer from 1 to 32, not \"0x-5\""),
+      ("memory=K", "dev: memory takes a size from 4K to 1G, not \"K\""),
+      (
+        "memory=99999999999999999G",
+        "dev: memory takes a size from 4K to 1G, not \"99999999999999999G\""
+      ),
       ("trace=maybe", "dev: trace takes on or off, not \"maybe\""),
       ("speed=warp", "dev: speed takes one of slow, fast, not \"warp\""),
     ])
@@ -135,7 +138,7 @@ struct KnobTests {
         == "dev: knob \"A b\" needs a name of lower-case letters, digits and hyphens")
     #expect(
       message(Knob("a", default: 9, in: 0...8, "Text."))
-        == "dev: knob a has the default 9, outside its integer, 0 to 8")
+        == "dev: knob a has the default 9, which is not an integer from 0 to 8")
     #expect(message(lines, lines) == "dev: two knobs are called lines")
     #expect(message() == nil)
   }
