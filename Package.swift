@@ -10,12 +10,6 @@ let strict: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
-/// Tests may use unsafe constructs without marking each of them.
-let tests: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableExperimentalFeature("Lifetimes"),
-]
-
 let package = Package(
   name: "swift-vfio-user",
   products: [
@@ -45,16 +39,23 @@ let package = Package(
     .target(
       name: "DeviceProgram",
       dependencies: [
-        "DeviceModel",
+        "CVFIOUserLinux",
+        "EmulatedDevices",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "vfio-user",
       dependencies: ["EmulatedDevices", "DeviceProgram"],
       swiftSettings: strict),
-    .testTarget(
-      name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux"], swiftSettings: tests),
+    // The device of the README: a program of one's own.
+    .executableTarget(
+      name: "Ticker",
+      dependencies: ["DeviceModel", "DeviceProgram"],
+      path: "Examples/Ticker",
+      swiftSettings: strict),
+    .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser"], swiftSettings: strict),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
     .testTarget(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),

@@ -1,0 +1,42 @@
+# What people do with the package. Each target installs what is missing, builds, and runs.
+SWIFT ?= swift
+
+# The released binary: one static executable. It maps nothing but itself, which saves 2.5 MB of
+# resident memory against dynamic system libraries; see ARCHITECTURE.md, "Memory".
+RELEASE = -c release --static-swift-stdlib -Xswiftc -static-executable
+
+.PHONY: demo build test check lint format bench manual docs clean prerequisites
+
+demo: build
+	.build/release/vfio-user demo
+
+build: prerequisites
+	$(SWIFT) build $(RELEASE) --product vfio-user
+
+test: prerequisites
+	Scripts/test
+
+# Format and lint, every target with strict memory safety (set in Package.swift, warnings are
+# errors), and the tests.
+check: lint
+	$(SWIFT) build --build-tests
+	Scripts/test unit
+
+lint: prerequisites
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Examples Package.swift
+
+format: prerequisites
+	$(SWIFT) format --in-place --parallel --recursive Sources Tests Examples Package.swift
+
+bench: build
+	cd Benchmarks && $(SWIFT) run -c release
+
+# The hardware manual of every device, from its declarations.
+manual: build
+	.build/release/vfio-user devices --format markdown
+
+prerequisites:
+	@Scripts/prerequisites
+
+clean:
+	rm -rf .build .build-address .build-thread

@@ -1,1 +1,0 @@
-print("vfio-user")
