@@ -10,6 +10,12 @@ let strict: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// Tests may use unsafe constructs without marking each of them.
+let tests: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
 let package = Package(
   name: "swift-vfio-user",
   products: [
@@ -55,7 +61,8 @@ let package = Package(
       dependencies: ["DeviceModel", "DeviceProgram"],
       path: "Examples/Ticker",
       swiftSettings: strict),
-    .testTarget(name: "VFIOUserTests", dependencies: ["VFIOUser"], swiftSettings: strict),
+    .testTarget(
+      name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux"], swiftSettings: tests),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
     .testTarget(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),

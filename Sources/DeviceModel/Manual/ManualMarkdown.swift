@@ -44,7 +44,7 @@ struct ManualMarkdown {
   }
 
   private mutating func write(_ sheet: RegisterSheet) {
-    lines += ["", "## Registers: \(sheet.location), \(sheet.byteCount) bytes"]
+    lines += ["", "## Registers: \(sheet.location), \(sheet.sizeText)"]
     if !sheet.notes.isBlank { lines += ["", sheet.notes] }
     for register in sheet.registers {
       let offset = hexadecimal(register.offset, digits: sheet.offsetDigits)

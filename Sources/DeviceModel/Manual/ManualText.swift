@@ -61,7 +61,7 @@ struct ManualText {
   }
 
   private mutating func write(_ sheet: RegisterSheet) {
-    heading("Registers: \(sheet.location), \(sheet.byteCount) bytes")
+    heading("Registers: \(sheet.location), \(sheet.sizeText)")
     if !sheet.notes.isBlank {
       prose(sheet.notes, indent: 2)
       lines.append("")

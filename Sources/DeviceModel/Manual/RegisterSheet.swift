@@ -34,6 +34,9 @@ public struct RegisterSheet: Sendable {
     self.notes = notes
   }
 
+  /// The size in words.
+  var sizeText: String { byteCount == 1 ? "1 byte" : "\(byteCount) bytes" }
+
   /// How many hexadecimal digits every offset of the block needs, at least 2.
   var offsetDigits: Int {
     max(2, String(registers.map(\.endOffset).max() ?? 0, radix: 16).count)

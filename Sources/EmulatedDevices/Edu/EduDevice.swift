@@ -56,7 +56,9 @@ public final class EduDevice: PCIDevice {
     case .dmaSource, .dmaDestination, .dmaCount:
       if isTransferring { access.value = access.oldValue }
     case .dmaCommand:
-      if isTransferring || access.written & EduDMA.Command.run.rawValue == 0 {
+      // The register holds the new command already; whether a transfer runs is in the old one.
+      let run = EduDMA.Command.run.rawValue
+      if access.oldValue & run != 0 || access.written & run == 0 {
         access.value = access.oldValue
       } else {
         startTransfer()

@@ -54,11 +54,20 @@ public final class PCIFunction {
   ///   - logger: where it logs.
   /// - Throws: ``PCIHardwareError`` or ``DeclarationError`` for a wrong declaration, or what the
   ///   device throws.
-  public init(
+  public convenience init(
     _ kind: any PCIDevice.Type, knobs: KnobValues? = nil, backend: AnyObject? = nil,
     loop: EventLoop, logger: Logger = Logger(label: "vfio-user.device")
   ) throws {
-    let declaration = kind.declaration
+    try self.init(
+      kind.declaration, knobs: knobs, backend: backend, loop: loop, logger: logger,
+      make: { try kind.init($0) })
+  }
+
+  /// Makes a device from a declaration and what realises it.
+  init(
+    _ declaration: PCIDeviceDeclaration, knobs: KnobValues?, backend: AnyObject?,
+    loop: EventLoop, logger: Logger, make: (PCIFunction) throws -> any PCIDevice
+  ) throws {
     var values =
       try knobs ?? KnobValues(device: declaration.name, declaring: declaration.knobs)
     values.fix()
@@ -77,7 +86,7 @@ public final class PCIFunction {
         contents[ContentPlace(bar: bar.index, name: content.name)] = try Self.realise(content)
       }
     }
-    device = try kind.init(self)
+    device = try make(self)
     try buildRegions()
     isRealised = true
   }

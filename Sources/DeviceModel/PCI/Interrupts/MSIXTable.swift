@@ -62,14 +62,14 @@ final class MSIXTable: RegionHandler {
     guard let start = Int(exactly: offset.rawValue), start < self.bytes.count else { return }
     let end = start + min(bytes.byteCount, self.bytes.count - start)
     guard end > start else { return }
-    for position in start..<end {
-      self.bytes[position] = bytes.byte(at: position - start) & Self.writable(position)
-    }
     for vector in (start / Self.entryByteCount)...((end - 1) / Self.entryByteCount) {
       let wasMasked = isMasked(vector)
+      let entry = vector * Self.entryByteCount
+      for position in max(start, entry)..<min(end, entry + Self.entryByteCount) {
+        self.bytes[position] = bytes.byte(at: position - start) & Self.writable(position)
+      }
       isWritten[vector] = true
-      let isMasked = isMasked(vector)
-      if isMasked != wasMasked { maskChanged(vector, isMasked) }
+      if isMasked(vector) != wasMasked { maskChanged(vector, !wasMasked) }
     }
   }
 

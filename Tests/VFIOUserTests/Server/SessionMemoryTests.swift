@@ -1,0 +1,160 @@
+import CVFIOUserLinux
+import Testing
+
+@testable import VFIOUser
+
+@Suite("Client memory") struct SessionMemoryTests {
+  @Test("E4: a mapped range is read and written without a message")
+  func mapped() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 8192)
+    #expect(try rig.map(0x10000, 8192, file: file.rawDescriptor) == nil)
+    let dma = try #require(rig.device.services).dma
+    try dma.write(at: DMAAddress(0x10ffe), from: [1, 2, 3, 4].rawSpan)
+    var bytes = [UInt8](repeating: 0, count: 4)
+    try bytes.withMutableRawSpan { try file.read(at: 0xffe, into: &$0) }
+    #expect(bytes == [1, 2, 3, 4])
+    #expect(try dma.load(at: DMAAddress(0x10ffe), as: UInt32.self) == 0x0403_0201)
+    #expect(try rig.turn() == nil)
+  }
+
+  @Test("E4: memory that the client keeps is read and written by messages")
+  func byMessages() throws {
+    let rig = try TestRig()
+    #expect(try rig.map(0x10000, 8192) == nil)
+    let dma = try #require(rig.device.services).dma
+    var result: Result<[UInt8], DMAError>?
+    dma.read(at: DMAAddress(0x10100), byteCount: 4) { result = $0 }
+    let request = try #require(try rig.turn())
+    #expect(request.header.command == .dmaRead)
+    try rig.peer.sendRaw(
+      TestPeer.frame(
+        .reply(to: request.header, payloadByteCount: 20), request.payload + [9, 8, 7, 6]))
+    try rig.work()
+    #expect(try result?.get() == [9, 8, 7, 6])
+
+    var written: Result<Void, DMAError>?
+    dma.write(at: DMAAddress(0x10100), bytes: [1, 2]) { written = $0 }
+    let write = try #require(try rig.turn())
+    #expect(write.payload.suffix(2) == [1, 2])
+    try rig.peer.sendRaw(TestPeer.frame(.reply(to: write.header), []))
+    try rig.work()
+    try written?.get()
+    #expect(written != nil)
+  }
+
+  @Test("V9: a reply to our DMA message is consumed while an access is deferred behind commands")
+  func crossing() throws {
+    let rig = try TestRig()
+    #expect(try rig.map(0x10000, 8192) == nil)
+    try rig.peer.send(.regionRead, TestPeer.readPayload(2, 0, 4))
+    try rig.work()
+    let dma = try #require(rig.device.services).dma
+    var result: Result<[UInt8], DMAError>?
+    dma.read(at: DMAAddress(0x10000), byteCount: 2) { result = $0 }
+    let request = try #require(try rig.turn())
+    // A command crosses our request; its reply has to wait for the deferred access.
+    try rig.peer.send(.regionRead, TestPeer.readPayload(0, 0, 4))
+    try rig.peer.sendRaw(
+      TestPeer.frame(.reply(to: request.header, payloadByteCount: 18), request.payload + [5, 6]))
+    #expect(try rig.turn() == nil)
+    #expect(try result?.get() == [5, 6])
+    rig.device.slow.replies[0].complete()
+    try rig.work()
+    #expect(try rig.peer.receive() != nil)
+    #expect(try rig.peer.receive() != nil)
+  }
+
+  @Test("E5: an access outside a grant, against its rights or after its unmap fails")
+  func rights() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 4096)
+    #expect(try rig.map(0x1000, 4096, .read, file: file.rawDescriptor) == nil)
+    let dma = try #require(rig.device.services).dma
+    func code(_ body: () throws(DMAError) -> Void) -> DMAError.Code? {
+      do throws(DMAError) {
+        try body()
+        return nil
+      } catch { return error.code }
+    }
+    #expect(
+      code { () throws(DMAError) in
+        try dma.write(at: DMAAddress(0x1000), from: [1].rawSpan)
+      } == .notPermitted)
+    #expect(
+      code { () throws(DMAError) in _ = try dma.load(at: DMAAddress(0x1ffd), as: UInt32.self) }
+        == .notMapped)
+    #expect(
+      code { () throws(DMAError) in _ = try dma.load(at: DMAAddress(0xfff), as: UInt8.self) }
+        == .notMapped)
+    #expect(try rig.unmap(0x1000, 4096) == nil)
+    #expect(
+      code { () throws(DMAError) in _ = try dma.load(at: DMAAddress(0x1000), as: UInt8.self) }
+        == .notMapped)
+  }
+
+  @Test("E5: the reply to an unmap waits for a lease on its range, and for no other")
+  func leases() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 8192)
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    #expect(try rig.map(0x2000, 4096, file: file.rawDescriptor, fileOffset: 4096) == nil)
+    let dma = try #require(rig.device.services).dma
+    let range = try #require(DMARange(address: DMAAddress(0x1800), byteCount: 16))
+    let lease = try dma.lease(range, [.read, .write])
+    #expect(try rig.unmap(0x2000, 4096) == nil)
+    try rig.peer.send(DMAUnmapRequest(address: DMAAddress(0x1000), byteCount: 4096))
+    #expect(try rig.turn() == nil)
+    try lease.write(at: 0, from: [42].rawSpan)
+    lease.end()
+    #expect(try rig.turn()?.header.command == .dmaUnmap)
+    #expect(throws: Errno.notPermitted) { try lease.write(at: 0, from: [42].rawSpan) }
+  }
+
+  @Test("V6: a map over an existing range is EEXIST, an unmap must match exactly")
+  func exactness() throws {
+    let rig = try TestRig()
+    #expect(try rig.map(0x10000, 0x4000) == nil)
+    #expect(try rig.map(0x10000, 0x4000) == .fileExists)
+    #expect(try rig.map(0x13fff, 1) == .fileExists)
+    #expect(try rig.map(0xf000, 0x1001) == .fileExists)
+    #expect(try rig.map(0x14000, 0x1000) == nil)
+    #expect(try rig.unmap(0x10000, 0x3fff) == .invalidArgument)
+    #expect(try rig.unmap(0x10001, 0x3fff) == .invalidArgument)
+    #expect(try rig.unmap(0x10000, 0x5000) == .invalidArgument)
+    #expect(try rig.unmap(0x90000, 0x1000) == .noSuchFileOrDirectory)
+    #expect(try rig.unmap(0x10000, 0x4000) == nil)
+    #expect(try rig.map(0xffff_ffff_ffff_f000, 0x1000) == nil)
+    #expect(try rig.map(0xffff_ffff_ffff_f000, 0x1001) == .invalidArgument)
+  }
+
+  @Test("E5: an access may cross from one grant into the next, but not into a gap")
+  func crossingGrants() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 8192)
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    #expect(try rig.map(0x2000, 4096, file: file.rawDescriptor, fileOffset: 4096) == nil)
+    let dma = try #require(rig.device.services).dma
+    try dma.store(UInt64(0x1122_3344_5566_7788), at: DMAAddress(0x1ffc))
+    #expect(try dma.load(at: DMAAddress(0x1ffc), as: UInt64.self) == 0x1122_3344_5566_7788)
+    #expect(throws: DMAError.self) { try dma.store(UInt64(1), at: DMAAddress(0x2ffc)) }
+    #expect(try dma.load(at: DMAAddress(0x2ffc), as: UInt32.self) == 0, "nothing was written")
+  }
+
+  @Test("A file that shrinks under its mapping fails the access and spares the process")
+  func shrunkFile() throws {
+    try BusErrorGuard.install()
+    let rig = try TestRig()
+    var template = Array("/tmp/vfio-user-shrink-XXXXXX".utf8CString)
+    let raw = mkstemp(&template)
+    unlink(template)
+    defer { close(raw) }
+    ftruncate(raw, 8192)
+    #expect(try rig.map(0x1000, 8192, file: raw) == nil)
+    let dma = try #require(rig.device.services).dma
+    #expect(try dma.load(at: DMAAddress(0x2000), as: UInt32.self) == 0)
+    ftruncate(raw, 0)
+    #expect(throws: DMAError.self) { try dma.load(at: DMAAddress(0x2000), as: UInt32.self) }
+    #expect(throws: DMAError.self) { try dma.store(UInt32(1), at: DMAAddress(0x1000)) }
+  }
+}
