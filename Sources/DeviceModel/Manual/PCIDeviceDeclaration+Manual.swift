@@ -51,7 +51,10 @@ extension PCIHardware {
         guard case .registers(let make) = content.kind else { continue }
         let place = content.offset == 0 ? "" : " from \(hexadecimal(content.offset))"
         let block = try make()
-        sheets.append(RegisterSheet("BAR \(bar.index)\(place)", block, notes: block.accessNotes))
+        sheets.append(
+          RegisterSheet(
+            "BAR \(bar.index)\(place)", block,
+            notes: content.notes.isBlank ? block.accessNotes : content.notes))
       }
     }
     return sheets

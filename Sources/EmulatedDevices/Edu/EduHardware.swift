@@ -13,7 +13,14 @@ enum EduHardware {
       bars: [
         BAR(
           0, .memory32, byteCount: windowByteCount,
-          [try .registers(EduRegister.self, byteCount: Int(windowByteCount))])
+          [
+            try .registers(
+              EduRegister.self, byteCount: Int(windowByteCount),
+              notes: """
+                Aligned accesses of 4 bytes; 8 bytes are allowed from 0x80 on. What no register \
+                answers reads as all ones; other accesses read 0.
+                """)
+          ])
       ],
       interrupts: PCIInterrupts(pin: .a, msi: .init(vectorCount: 1, is64Bit: true)))
   }

@@ -22,7 +22,12 @@ public struct AccessContext {
   /// concurrent; replies to the device's own DMA messages still arrive.
   ///
   /// Returns nil for a posted access, and for one that spans several ranges: answer at once then.
-  public func deferReply() -> DeferredReply? { deferral?.deferReply() }
+  public func deferReply() -> DeferredReply? { deferral?.deferReply(survivesReset: false) }
+
+  /// Like ``deferReply()``, for the access that itself asks for a reset: the reset does not void it.
+  public func deferReplyAcrossReset() -> DeferredReply? {
+    deferral?.deferReply(survivesReset: true)
+  }
 
   /// The same access, as one of several pieces that share a reply.
   var undeferrable: AccessContext { AccessContext(deferral: nil, isPosted: isPosted) }
@@ -30,5 +35,5 @@ public struct AccessContext {
 
 /// The session's side of `AccessContext.deferReply()`.
 protocol AccessDeferral: AnyObject {
-  func deferReply() -> DeferredReply?
+  func deferReply(survivesReset: Bool) -> DeferredReply?
 }

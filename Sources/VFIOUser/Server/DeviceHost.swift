@@ -145,7 +145,10 @@ public final class DeviceHost {
   /// What was in progress must not come back after a reset, a disconnect or a stop.
   private func voidWork(for reason: QuiesceReason) {
     switch reason {
-    case .reset, .disconnect, .stop:
+    case .reset:
+      session?.voidDeferredAccesses(answering: .canceled, isReset: true)
+      session?.failOutstandingCommands(.cancelled)
+    case .disconnect, .stop:
       session?.voidDeferredAccesses(answering: .canceled)
       session?.failOutstandingCommands(.cancelled)
     case .memoryUnmap, .busMasterDisabled: break

@@ -55,7 +55,7 @@ private final class ForwardedDeferral: AccessDeferral {
 
   init(_ reply: DeferredReply) { self.reply = reply }
 
-  func deferReply() -> DeferredReply? {
+  func deferReply(survivesReset: Bool) -> DeferredReply? {
     isTaken = true
     return reply
   }

@@ -5,6 +5,8 @@ struct AccessInProgress {
   var isRead = false
   var isPosted = false
   var isConcurrent = false
+  /// Whether a reset leaves it alone, because it asked for the reset.
+  var survivesReset = false
   /// The slot that `deferReply` took, if it was called.
   var slot: UInt64?
 }
@@ -23,6 +25,9 @@ struct DeferredAccesses {
 
   mutating func take(_ slot: UInt64) -> AccessInProgress? { accesses.removeValue(forKey: slot) }
 
+  /// Whether the access in `slot` asked for a reset itself.
+  func survivesReset(_ slot: UInt64) -> Bool { accesses[slot]?.survivesReset ?? false }
+
   mutating func removeAll() { accesses = [:] }
 
   /// The slots in the order in which their accesses arrived.
@@ -30,8 +35,9 @@ struct DeferredAccesses {
 }
 
 extension Session: AccessDeferral {
-  func deferReply() -> DeferredReply? {
+  func deferReply(survivesReset: Bool) -> DeferredReply? {
     guard current.slot == nil else { return nil }
+    current.survivesReset = survivesReset
     if let region = host.regions[Int(current.access.region)]?.region,
       let range = region.range(containing: current.access.offset.rawValue)
     {
@@ -74,8 +80,12 @@ extension Session: AccessDeferral {
   }
 
   /// Answers every deferred access with `error`, so that late completions find nothing.
-  func voidDeferredAccesses(answering error: Errno) {
-    for slot in deferred.slots { finishDeferred(slot, .failed(error)) }
+  ///
+  /// - Parameter isReset: whether a reset is the cause, which spares the access that asked for it.
+  func voidDeferredAccesses(answering error: Errno, isReset: Bool = false) {
+    for slot in deferred.slots where !(isReset && deferred.survivesReset(slot)) {
+      finishDeferred(slot, .failed(error))
+    }
   }
 
   private func answer(_ deferred: AccessInProgress, _ outcome: DeferredOutcome) {

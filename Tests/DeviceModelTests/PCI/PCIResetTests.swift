@@ -127,6 +127,35 @@ struct PCIResetTests {
     #expect(try bench.load(6, as: UInt16.self) & 8 == 0)
   }
 
+  @Test("E10: interrupts raised while the device is quiet wait, and a reset drops them")
+  func quietInterrupts() throws {
+    var made: PCIInterruptLine?
+    let bench = try PCIBench(.everything()) { made = $0.interruptLine() }
+    let line = try #require(made)
+    let pin = try bench.assign(.intx, 0..<1)[0]
+    _ = bench.function.quiesce(.disconnect, QuiesceCompletion {})
+    line.set(true)
+    #expect(pin.count == 0)
+    bench.function.resume()
+    #expect(pin.count == 1)
+    line.set(false)
+
+    let message = try bench.assign(.msi, 0..<1)[0]
+    let msi = try #require(bench.capabilities.msi)
+    try bench.store(msi + 2, UInt16(1))
+    try bench.setCommand(.busMaster)
+    _ = bench.function.quiesce(.reset(.device), QuiesceCompletion {})
+    bench.function.raise(vector: 0)
+    #expect(message.count == 0)
+    bench.function.reset(.device)
+    bench.function.resume()
+    try bench.store(msi + 2, UInt16(1))
+    try bench.setCommand(.busMaster)
+    #expect(message.count == 0)
+    bench.function.raise(vector: 0)
+    #expect(message.count == 1)
+  }
+
   @Test("E10: scheduled work waits while the device is quiet, and a reset cancels it")
   func scheduledWork() throws {
     let bench = try bench()
@@ -156,7 +185,7 @@ private final class RecordingDeferral: AccessDeferral {
   let completed = Box()
   var reply: DeferredReply?
 
-  func deferReply() -> DeferredReply? {
+  func deferReply(survivesReset: Bool) -> DeferredReply? {
     let reply = DeferredReply { [completed] _ in completed.value += 1 }
     self.reply = reply
     return reply

@@ -26,7 +26,7 @@ private final class Replies: AccessDeferral {
     let list = Mutex<[DeferredOutcome]>([])
   }
 
-  func deferReply() -> DeferredReply? {
+  func deferReply(survivesReset: Bool) -> DeferredReply? {
     count += 1
     return DeferredReply { [outcomes] outcome in outcomes.list.withLock { $0.append(outcome) } }
   }

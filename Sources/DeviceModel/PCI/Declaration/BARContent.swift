@@ -8,6 +8,8 @@ public struct BARContent: Sendable {
   public let byteCount: UInt64
   /// What it is for, in one sentence or more.
   public let summary: String
+  /// What holds for the content as a whole, for the manual; may be empty.
+  public var notes: String = ""
   let kind: Kind
 
   enum Kind: Sendable {
@@ -26,11 +28,12 @@ public struct BARContent: Sendable {
   ///   - name: what to call it; the map's name by default.
   ///   - wideAccess: what happens to an access that reaches beyond one register.
   ///   - smallestAccess: narrower accesses are refused unless they cover a whole register.
+  ///   - notes: what holds for the block as a whole, for the manual, such as the widths it takes.
   ///   - adjust: changes declarations from knobs, such as a reset value or the length of an array.
   /// - Throws: ``DeclarationError`` when the registers are declared wrongly.
   public static func registers<Map: RegisterMap>(
     _ map: Map.Type, at offset: UInt64 = 0, byteCount: Int? = nil, name: String? = nil,
-    wideAccess: WideAccess = .split, smallestAccess: Int = 1,
+    wideAccess: WideAccess = .split, smallestAccess: Int = 1, notes: String = "",
     adjust: @escaping @Sendable (Map, inout Register) -> Void = { _, _ in }
   ) throws(DeclarationError) -> BARContent {
     let name = name ?? "\(Map.self)"
@@ -43,7 +46,7 @@ public struct BARContent: Sendable {
     // Realised once here, so that a mistake is found with the declaration, and for its size.
     let size = try make().byteCount
     return BARContent(
-      name: name, offset: offset, byteCount: UInt64(size), summary: "Registers.",
+      name: name, offset: offset, byteCount: UInt64(size), summary: "Registers.", notes: notes,
       kind: .registers(make))
   }
 

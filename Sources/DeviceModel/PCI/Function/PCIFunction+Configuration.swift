@@ -52,7 +52,7 @@ extension PCIFunction {
       if case .reset(let kind) = reason { self?.reset(kind) }
     }
     guard let services else { return finish() }
-    let reply = access.deferReply()
+    let reply = access.deferReplyAcrossReset()
     services.fence(reason) {
       finish()
       reply?.complete()

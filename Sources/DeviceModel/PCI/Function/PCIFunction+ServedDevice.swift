@@ -51,14 +51,16 @@ extension PCIFunction: ServedDevice {
     device?.reset(kind)
   }
 
-  /// Holds scheduled work back, and asks the device to be quiet.
+  /// Holds scheduled work and interrupts back, and asks the device to be quiet.
   public func quiesce(_ reason: QuiesceReason, _ completion: QuiesceCompletion) -> Quiescence {
     scheduler.pause()
+    interruptController.setQuiet(true)
     return device?.quiesce(reason, completion) ?? .done
   }
 
   /// Lets the device work again.
   public func resume() {
+    interruptController.setQuiet(false)
     device?.resume()
     scheduler.resume()
   }

@@ -11,6 +11,8 @@ final class PCIInterruptController {
   private let sets: InterruptSetBox
   private var lines: [PCIInterruptLine] = []
   private var state = PCIInterruptState()
+  /// Whether nothing may reach the guest at present; what is raised waits.
+  private var isQuiet = false
 
   /// The interrupt sets, once there are any; the table's closures share it.
   private final class InterruptSetBox {
@@ -94,16 +96,17 @@ final class PCIInterruptController {
     let old = state
     guard new != old || isForced else { return }
     state = new
+    let isHeld = isQuiet || !new.canMaster
     if interrupts.msix != nil {
       sets[.msix]?.setBusGate(
-        gate(isEnabled: new.isMSIXEnabled, isHeld: new.isMSIXMasked || !new.canMaster))
+        gate(isEnabled: new.isMSIXEnabled, isHeld: new.isMSIXMasked || isHeld))
     }
     if let msi = interrupts.msi {
       for vector in 0..<msi.vectorCount where (new.msiMask ^ old.msiMask) >> vector & 1 != 0 {
         sets[.msi]?.setBusMask(new.msiMask >> vector & 1 != 0, vector: vector)
       }
       sets[.msi]?.setBusGate(
-        gate(isEnabled: new.isMSIEnabled && !new.isMSIXEnabled, isHeld: !new.canMaster))
+        gate(isEnabled: new.isMSIEnabled && !new.isMSIXEnabled, isHeld: isHeld))
     }
     drivePin()
     if new.usesMessages, !old.usesMessages {
@@ -117,9 +120,16 @@ final class PCIInterruptController {
   }
 
   private func drivePin() {
-    guard interrupts.pin != nil else { return }
+    guard interrupts.pin != nil, !isQuiet else { return }
     sets[.intx]?.setLevel(
       isPinAsserted && !state.usesMessages && !state.isPinDisabled && state.isPowered)
+  }
+
+  /// Holds everything back, or lets it go: then what was raised meanwhile is delivered.
+  func setQuiet(_ isQuiet: Bool) {
+    guard isQuiet != self.isQuiet else { return }
+    self.isQuiet = isQuiet
+    update(state, isForced: true)
   }
 
   /// Releases every line and forgets what is pending.
