@@ -7,7 +7,7 @@ union control {
 };
 
 ssize_t cvfu_receive(int socket, void *buffer, size_t byte_count, int *descriptors,
-                     size_t *descriptor_count, bool *truncated) {
+                     size_t *descriptor_count, bool *truncated, bool waiting) {
   union control control;
   struct iovec vector = {.iov_base = buffer, .iov_len = byte_count};
   struct msghdr message = {
@@ -20,7 +20,7 @@ ssize_t cvfu_receive(int socket, void *buffer, size_t byte_count, int *descripto
   *truncated = false;
   ssize_t count;
   do {
-    count = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    count = recvmsg(socket, &message, (waiting ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count < 0) return -errno;
   *truncated = (message.msg_flags & MSG_CTRUNC) != 0;

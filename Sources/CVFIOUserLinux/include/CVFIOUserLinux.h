@@ -29,11 +29,12 @@
 /// The most descriptors that one message can carry (the kernel's SCM_MAX_FD).
 #define CVFU_MAX_DESCRIPTORS 253
 
-/// Receives without blocking. Returns the byte count, 0 at end of stream, or -errno.
+/// Receives without blocking, unless `waiting`: then as the socket's own mode says.
+/// Returns the byte count, 0 at end of stream, or -errno.
 /// Received descriptors (close-on-exec) go to `descriptors`, which holds CVFU_MAX_DESCRIPTORS.
 /// `truncated` tells that the kernel had to drop some.
 ssize_t cvfu_receive(int socket, void *buffer, size_t byte_count, int *descriptors,
-                     size_t *descriptor_count, bool *truncated);
+                     size_t *descriptor_count, bool *truncated, bool waiting);
 
 /// Sends without blocking and without SIGPIPE. Returns the byte count or -errno.
 ssize_t cvfu_send(int socket, const void *buffer, size_t byte_count, const int *descriptors,

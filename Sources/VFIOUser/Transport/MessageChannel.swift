@@ -76,14 +76,29 @@ final class MessageChannel {
 
   // MARK: Receiving
 
-  /// Receives what is there, without blocking.
-  func receive() -> Reception {
+  /// Lets `receive(isWaiting: true)` block in the system call itself, for at most `timeout`.
+  func enableBlockingReceive(timeout: Duration) throws(Errno) {
+    // Zero would mean no bound at all.
+    let microseconds = max(1000, timeout.clampedNanoseconds / 1000)
+    var time = timeval(
+      tv_sec: Int(microseconds / 1_000_000), tv_usec: Int(microseconds % 1_000_000))
+    // Safety: a local variable, for the time of the call.
+    _ = try Errno.check(
+      unsafe setsockopt(
+        socket.rawValue, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)))
+    _ = try Errno.checkShim(cvfu_set_nonblocking(socket.rawValue, false))
+  }
+
+  /// Receives what is there, without blocking unless it `isWaiting`: then for the time that
+  /// `enableBlockingReceive` set, after which it finds the socket empty.
+  func receive(isWaiting: Bool = false) -> Reception {
     makeRoom()
     var count = 0
     var isTruncated = false
     // Safety: the kernel writes at most the room behind `tail` and the scratch's whole length.
     let received = unsafe cvfu_receive(
-      socket.rawValue, storage + tail, capacity - tail, descriptorScratch, &count, &isTruncated)
+      socket.rawValue, storage + tail, capacity - tail, descriptorScratch, &count, &isTruncated,
+      isWaiting)
     if received < 0 {
       let error = Errno(rawValue: CInt(truncatingIfNeeded: 0 - received))
       return error == .resourceTemporarilyUnavailable ? .empty : .failed(error)

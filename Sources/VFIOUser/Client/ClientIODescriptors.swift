@@ -1,0 +1,41 @@
+/// The descriptors through which parts of a region can be reached, and what they are for.
+public final class ClientIODescriptors: Sendable {
+  /// Which part is reached how. Each `descriptorIndex` has been checked.
+  public let entries: [RegionIODescriptor]
+  private let owned: [OwnedDescriptorHolder]
+
+  private final class OwnedDescriptorHolder: Sendable {
+    let descriptor: OwnedDescriptor
+
+    init(_ descriptor: consuming OwnedDescriptor) {
+      self.descriptor = descriptor
+    }
+  }
+
+  /// Takes the descriptors over; nil when an entry names one that is not there.
+  init?(entries: [RegionIODescriptor], descriptors: inout ReceivedDescriptors) {
+    var owned: [OwnedDescriptorHolder] = []
+    for index in 0..<descriptors.count {
+      if let descriptor = descriptors.take(at: index) {
+        owned.append(OwnedDescriptorHolder(descriptor))
+      }
+    }
+    for entry in entries {
+      guard Int(entry.descriptorIndex) < owned.count else { return nil }
+      if entry.kind == .shadowIOEventfd {
+        guard Int(entry.shadowDescriptorIndex) < owned.count else { return nil }
+      }
+    }
+    self.entries = entries
+    self.owned = owned
+  }
+
+  /// How many descriptors came.
+  public var descriptorCount: Int { owned.count }
+
+  /// The kernel's number of a descriptor, which this object keeps; nil when there is none. Never close
+  /// it.
+  public func rawDescriptor(at index: Int) -> CInt? {
+    owned.indices.contains(index) ? owned[index].descriptor.rawValue : nil
+  }
+}

@@ -1,0 +1,188 @@
+/// A region of a device, as a client sees it.
+///
+/// Where the server lets it be mapped, accesses are loads and stores of mapped memory; elsewhere they
+/// are messages. A mapped store costs no message and is seen by the server when it looks.
+///
+/// Threads: any. It keeps its client alive.
+public final class ClientRegion: Sendable {
+  /// The connection that it belongs to.
+  public let client: DeviceClient
+  /// What the server said about it.
+  public let info: RegionInfo
+  private let areas: [MappedArea]
+
+  init(client: DeviceClient, info: RegionInfo, areas: [MappedArea]) {
+    self.client = client
+    self.info = info
+    self.areas = areas
+  }
+
+  /// Which region.
+  public var index: Int { Int(info.index) }
+  /// The length in bytes; zero when the device has no such region.
+  public var byteCount: UInt64 { info.byteCount }
+  /// The parts that are mapped into this process.
+  public var mappedAreas: [RegionArea] { areas.map(\.area) }
+
+  // MARK: One value
+
+  /// Reads a little-endian integer.
+  ///
+  /// - Throws: `invalidArgument` past the end, `rejected`, `shortTransfer`, `memoryLost`, and what
+  ///   every call throws.
+  @inlinable
+  public func read<T: FixedWidthInteger>(
+    at offset: RegionOffset, as type: T.Type = T.self
+  ) throws(ClientError) -> T {
+    T(truncatingIfNeeded: try readWord(at: offset, byteCount: MemoryLayout<T>.size))
+  }
+
+  /// Writes a little-endian integer and waits until the device has it; throws as `read`.
+  @inlinable
+  public func write<T: FixedWidthInteger>(
+    _ value: T, at offset: RegionOffset
+  ) throws(ClientError) {
+    try writeWord(
+      UInt64(truncatingIfNeeded: value), at: offset, byteCount: MemoryLayout<T>.size)
+  }
+
+  /// Writes a little-endian integer without waiting: a later call on this connection finds it done.
+  ///
+  /// - Throws: `invalidArgument` past the end, or when it cannot be sent. Nobody learns of an error
+  ///   of the device.
+  @inlinable
+  public func post<T: FixedWidthInteger>(
+    _ value: T, at offset: RegionOffset
+  ) throws(ClientError) {
+    try postWord(
+      UInt64(truncatingIfNeeded: value), at: offset, byteCount: MemoryLayout<T>.size)
+  }
+
+  /// Reads 1 to 8 bytes as a little-endian number; throws as `read(at:as:)`.
+  public func readWord(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> UInt64 {
+    try check(offset, byteCount, isWord: true)
+    for area in areas {
+      if let position = area.position(of: offset, byteCount: byteCount) {
+        return try area.readWord(at: position, byteCount: byteCount)
+      }
+    }
+    return try client.readWord(info.index, offset, byteCount: byteCount)
+  }
+
+  /// Writes the low 1 to 8 bytes of a number, little-endian; throws as `write(_:at:)`.
+  public func writeWord(
+    _ word: UInt64, at offset: RegionOffset, byteCount: Int
+  ) throws(ClientError) {
+    try check(offset, byteCount, isWord: true)
+    if info.flags.contains(.write) {
+      for area in areas {
+        if let position = area.position(of: offset, byteCount: byteCount) {
+          return try area.writeWord(word, at: position, byteCount: byteCount)
+        }
+      }
+    }
+    try client.writeWord(info.index, offset, word, byteCount: byteCount)
+  }
+
+  /// Writes the low 1 to 8 bytes of a number without waiting; throws as `post(_:at:)`.
+  public func postWord(
+    _ word: UInt64, at offset: RegionOffset, byteCount: Int
+  ) throws(ClientError) {
+    try check(offset, byteCount, isWord: true)
+    if info.flags.contains(.write) {
+      for area in areas {
+        if let position = area.position(of: offset, byteCount: byteCount) {
+          return try area.writeWord(word, at: position, byteCount: byteCount)
+        }
+      }
+    }
+    try client.postWord(info.index, offset, word, byteCount: byteCount)
+  }
+
+  // MARK: Many bytes
+
+  /// Fills `bytes` from the region; throws as `read(at:as:)`.
+  ///
+  /// What lies wholly in a mapped area is copied from there; anything else is read by messages, each
+  /// as long as the connection allows.
+  public func read(
+    at offset: RegionOffset, into bytes: inout MutableRawSpan
+  ) throws(ClientError) {
+    try check(offset, bytes.byteCount, isWord: false)
+    for area in areas {
+      if let position = area.position(of: offset, byteCount: bytes.byteCount) {
+        return try area.read(at: position, into: &bytes)
+      }
+    }
+    try client.readBytes(info.index, offset, into: &bytes)
+  }
+
+  /// Reads `byteCount` bytes; throws as `read(at:as:)`.
+  public func read(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> [UInt8] {
+    guard byteCount >= 0 else { throw Self.outside }
+    try check(offset, byteCount, isWord: false)
+    var bytes = [UInt8](repeating: 0, count: byteCount)
+    try bytes.withMutableRawSpan { span throws(ClientError) in
+      try read(at: offset, into: &span)
+    }
+    return bytes
+  }
+
+  /// Writes bytes and waits until the device has them; throws as `write(_:at:)`.
+  public func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
+    try write(at: offset, from: bytes, isPosted: false)
+  }
+
+  /// Writes bytes without waiting; throws as `post(_:at:)`.
+  public func post(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
+    try write(at: offset, from: bytes, isPosted: true)
+  }
+
+  private func write(
+    at offset: RegionOffset, from bytes: RawSpan, isPosted: Bool
+  ) throws(ClientError) {
+    try check(offset, bytes.byteCount, isWord: false)
+    if info.flags.contains(.write) {
+      for area in areas {
+        if let position = area.position(of: offset, byteCount: bytes.byteCount) {
+          return try area.write(at: position, from: bytes)
+        }
+      }
+    }
+    try client.writeBytes(info.index, offset, from: bytes, isPosted: isPosted)
+  }
+
+  // MARK: Pipelined
+
+  /// Sends a read and does not wait; see `DeviceClient.finishRead`. Always a message.
+  ///
+  /// - Throws: `invalidArgument` past the end or beyond the transfer limit, `tooManyPending`, or when
+  ///   it cannot be sent.
+  public func startRead(at offset: RegionOffset, byteCount: Int) throws(ClientError)
+    -> PendingReply
+  {
+    try check(offset, byteCount, isWord: false)
+    return try client.startRead(info.index, offset, byteCount: byteCount)
+  }
+
+  /// Sends a write and does not wait; see `DeviceClient.finishWrite`. Always a message.
+  public func startWrite(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError)
+    -> PendingReply
+  {
+    try check(offset, bytes.byteCount, isWord: false)
+    return try client.startWrite(info.index, offset, from: bytes)
+  }
+
+  @inline(__always)
+  private func check(
+    _ offset: RegionOffset, _ byteCount: Int, isWord: Bool
+  ) throws(ClientError) {
+    guard byteCount >= (isWord ? 1 : 0), !isWord || byteCount <= 8,
+      offset.rawValue <= info.byteCount, UInt64(byteCount) <= info.byteCount - offset.rawValue
+    else { throw Self.outside }
+  }
+
+  private static var outside: ClientError {
+    ClientError(.invalidArgument, .invalidArgument, "the access is not inside the region")
+  }
+}

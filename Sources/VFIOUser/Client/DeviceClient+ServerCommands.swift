@@ -1,0 +1,111 @@
+// The server's commands: it reads and writes the memory that was granted to the device.
+extension DeviceClient {
+  /// Answers a command of the server. The receiving thread calls it.
+  func serveCommand(_ header: MessageHeader, on channel: MessageChannel) throws(ClientError) {
+    var sendError: Errno?
+    var queued = 0
+    channel.take(header) { payload in
+      let descriptors = channel.takeDescriptors()
+      lock.lock()
+      do throws(Errno) {
+        if !descriptors.isEmpty || !descriptors.areComplete {
+          try reply(to: header, .invalidArgument, on: channel)
+        } else {
+          switch header.command {
+          case .dmaRead: try serveRead(header, payload, on: channel)
+          case .dmaWrite: try serveWrite(header, payload, on: channel)
+          default:
+            // A client's own command in the wrong direction, or one that nobody knows.
+            let errno: Errno = header.command.direction == nil ? .notSupported : .invalidArgument
+            try reply(to: header, errno, on: channel)
+          }
+        }
+      } catch {
+        sendError = error
+      }
+      queued = channel.backlog.byteCount
+      lock.unlock()
+    }
+    if let sendError {
+      throw fail(ClientError(.disconnected, sendError, "cannot send to the server"))
+    }
+    guard queued > 0 else { return }
+    hasQueuedReplies = true
+    // A server that asks without reading the answers would make this side keep them all.
+    guard queued <= 4 * channel.maximumMessageByteCount else {
+      throw fail(
+        ClientError(.protocolViolation, .noBufferSpace, "the server does not read its replies"))
+    }
+  }
+
+  /// The caller holds the lock, as for everything below.
+  private func serveRead(
+    _ header: MessageHeader, _ payload: RawSpan, on channel: MessageChannel
+  ) throws(Errno) {
+    let access: DMAAccess
+    do {
+      access = try DMAAccess.readRequest(payload, limit: capabilities.effectiveTransferByteCount)
+    } catch {
+      return try reply(to: header, error.errno, on: channel)
+    }
+    do { try grants.check(access, .read) } catch {
+      return try reply(to: header, error, on: channel)
+    }
+    guard header.wantsReply else { return }
+    let payloadByteCount = DMAAccess.fixedByteCount + Int(access.count)
+    let answer = MessageHeader.reply(to: header, payloadByteCount: payloadByteCount)
+    do throws(Errno) {
+      try channel.build(Int(answer.byteCount)) { (bytes: inout MutableRawSpan) throws(Errno) in
+        do throws(WireError) {
+          try answer.encode(into: &bytes)
+          try access.encode(into: &bytes, at: MessageHeader.byteCount)
+        } catch { throw error.errno }
+        try grants.read(
+          access, into: &bytes, at: MessageHeader.byteCount + DMAAccess.fixedByteCount)
+      }
+    } catch {
+      return try reply(to: header, error, on: channel)
+    }
+    try channel.sendBuilt(Int(answer.byteCount))
+  }
+
+  private func serveWrite(
+    _ header: MessageHeader, _ payload: RawSpan, on channel: MessageChannel
+  ) throws(Errno) {
+    let access: DMAAccess
+    do {
+      access = try DMAAccess.writeRequest(payload, limit: capabilities.effectiveTransferByteCount)
+    } catch {
+      return try reply(to: header, error.errno, on: channel)
+    }
+    do throws(Errno) {
+      try grants.check(access, .write)
+      try grants.write(
+        access,
+        from: payload.extracting(DMAAccess.fixedByteCount..<payload.byteCount))
+    } catch {
+      return try reply(to: header, error, on: channel)
+    }
+    guard header.wantsReply else { return }
+    let answer = MessageHeader.reply(
+      to: header, payloadByteCount: DMAAccess.writeReplyByteCount)
+    try channel.build(Int(answer.byteCount)) { (bytes: inout MutableRawSpan) throws(Errno) in
+      do throws(WireError) {
+        try answer.encode(into: &bytes)
+        try access.encodeWriteReply(into: &bytes, at: MessageHeader.byteCount)
+      } catch { throw error.errno }
+    }
+    try channel.sendBuilt(Int(answer.byteCount))
+  }
+
+  private func reply(
+    to header: MessageHeader, _ errno: Errno, on channel: MessageChannel
+  ) throws(Errno) {
+    guard header.wantsReply else { return }
+    let answer = MessageHeader.errorReply(to: header, errno)
+    try channel.build(MessageHeader.byteCount) { (bytes: inout MutableRawSpan) throws(Errno) in
+      do throws(WireError) { try answer.encode(into: &bytes) } catch { throw error.errno }
+    }
+    try channel.sendBuilt(MessageHeader.byteCount)
+  }
+}
