@@ -53,7 +53,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "vfio-user",
-      dependencies: ["EmulatedDevices", "DeviceProgram"],
+      dependencies: ["CVFIOUserLinux", "EmulatedDevices", "DeviceProgram"],
       swiftSettings: strict),
     // The device of the README: a program of one's own.
     .executableTarget(

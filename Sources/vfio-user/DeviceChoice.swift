@@ -16,4 +16,20 @@ enum DeviceChoice {
     }
     return device
   }
+
+  /// The hardware manual of a device, with the back ends that this tool offers it.
+  ///
+  /// - Throws: what the declarations throw.
+  static func manual(of kind: any PCIDevice.Type) throws -> DeviceManual {
+    let backends =
+      kind.declaration.backend == nil
+      ? []
+      : [
+        ManualBackend("stdio", "Standard input and output."),
+        ManualBackend("pty", "A new pseudo-terminal, whose path is logged."),
+        ManualBackend("file:PATH", "Output is appended to a file; there is no input."),
+        ManualBackend("unix:PATH", "A UNIX socket that listens, and has one peer at a time."),
+      ]
+    return try kind.declaration.manual(backends: backends)
+  }
 }

@@ -7,7 +7,7 @@ struct Tool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vfio-user",
     abstract: "PCI devices in processes of their own, over the vfio-user protocol.",
-    subcommands: [ServeCommand.self])
+    subcommands: [ServeCommand.self, DevicesCommand.self, ProbeCommand.self, DemoCommand.self])
 
   static func main() { ProgramEntry.run(Tool.self) }
 }

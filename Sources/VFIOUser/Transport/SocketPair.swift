@@ -1,11 +1,16 @@
 import CVFIOUserLinux
 
 /// Two connected stream sockets: a connection without an address.
-struct SocketPair: ~Copyable {
-  let first: OwnedDescriptor
-  let second: OwnedDescriptor
+package struct SocketPair: ~Copyable {
+  /// One end.
+  package let first: OwnedDescriptor
+  /// The other end.
+  package let second: OwnedDescriptor
 
-  init() throws(Errno) {
+  /// Makes a pair.
+  ///
+  /// - Throws: `EMFILE` or `ENFILE` when no descriptor is left.
+  package init() throws(Errno) {
     var ends: [CInt] = [-1, -1]
     // Safety: the kernel writes two entries into an array of two.
     let result = unsafe ends.withUnsafeMutableBufferPointer { list in

@@ -117,7 +117,7 @@ extension Capabilities {
   }
 
   /// The `capabilities` object; what is not said is left out.
-  var object: [String: JSONValue] {
+  package var object: [String: JSONValue] {
     var object: [String: JSONValue] = [:]
     object["max_msg_fds"] = maximumMessageDescriptorCount.map(JSONValue.init)
     object["max_data_xfer_size"] = maximumTransferByteCount.map(JSONValue.init)

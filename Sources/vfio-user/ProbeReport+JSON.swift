@@ -1,0 +1,77 @@
+import DeviceModel
+import VFIOUser
+
+extension ProbeReport {
+  /// The report for programs.
+  var json: JSONValue {
+    var object: [String: JSONValue] = [
+      "path": .string(path),
+      "device": .object([
+        "pci": .bool(isPCI), "platform": .bool(device.flags.contains(.platform)),
+        "resettable": .bool(device.flags.contains(.reset)),
+        "region_count": JSONValue(UInt64(device.regionCount)),
+        "interrupt_type_count": JSONValue(UInt64(device.interruptTypeCount)),
+      ]),
+      "capabilities": .object(capabilities.object),
+      "regions": .array(regions.enumerated().map(json(region:_:))),
+      "interrupts": .array(interrupts.enumerated().map(json(interrupt:_:))),
+    ]
+    switch configuration {
+    case .success(let bytes):
+      object["configuration"] = .object([
+        "bytes": .string(bytes.map { hexadecimal($0) }.joined()),
+        "sections": configurationReport?.json ?? .null,
+      ])
+    case .failure(let error):
+      object["configuration"] = .object(["error": .string("\(error)")])
+    case nil: break
+    }
+    return .object(object)
+  }
+
+  private func json(region index: Int, _ answer: Answer<RegionInfo>) -> JSONValue {
+    var object: [String: JSONValue] = [
+      "index": .integer(Int64(index)), "name": .string(regionName(index)),
+    ]
+    switch answer {
+    case .failure(let error): object["error"] = .string("\(error)")
+    case .success(let info):
+      object["byte_count"] = JSONValue(info.byteCount)
+      object["flags"] = .array(info.flags.names.map(JSONValue.string))
+      for capability in info.capabilities {
+        switch capability {
+        case .sparseMap(let areas):
+          object["mappable_areas"] = .array(
+            areas.map {
+              .object([
+                "offset": JSONValue($0.offset.rawValue), "byte_count": JSONValue($0.byteCount),
+              ])
+            })
+        case .type(let type):
+          object["type"] = .object([
+            "type": JSONValue(UInt64(type.type)), "subtype": JSONValue(UInt64(type.subtype)),
+          ])
+        case .unknown: break
+        }
+      }
+    }
+    return .object(object)
+  }
+
+  private func json(interrupt index: Int, _ answer: Answer<IRQInfo>) -> JSONValue {
+    var object: [String: JSONValue] = [
+      "index": .integer(Int64(index)), "name": .string(interruptName(index)),
+    ]
+    switch answer {
+    case .failure(let error): object["error"] = .string("\(error)")
+    case .success(let info):
+      object["count"] = JSONValue(UInt64(info.count))
+      object["flags"] = .array(info.flags.names.map(JSONValue.string))
+    }
+    return .object(object)
+  }
+
+  private func hexadecimal(_ byte: UInt8) -> String {
+    (byte < 16 ? "0" : "") + String(byte, radix: 16)
+  }
+}

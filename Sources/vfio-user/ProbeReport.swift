@@ -1,0 +1,86 @@
+import CVFIOUserLinux
+import DeviceModel
+import VFIOUser
+
+/// What a client can learn of a server without changing anything.
+struct ProbeReport {
+  /// An answer, or why there is none.
+  typealias Answer<Value> = Result<Value, ClientError>
+
+  /// No device has more; a server that says so is not believed.
+  private static let limit = 256
+
+  let path: String
+  let capabilities: Capabilities
+  let device: DeviceInfo
+  let regions: [Answer<RegionInfo>]
+  let interrupts: [Answer<IRQInfo>]
+  /// Configuration space, of a PCI device.
+  let configuration: Answer<[UInt8]>?
+
+  var isPCI: Bool { device.flags.contains(.pci) }
+
+  /// Connects, asks, and disconnects.
+  init(path: String, timeout: Duration) throws(ClientError) {
+    self.path = Self.isFolder(path) ? path + "/cntrl" : path
+    var options = ClientOptions()
+    options.timeout = timeout
+    options.mapsRegions = false
+    let client = try DeviceClient.connect(path: self.path, options: options)
+    defer { client.close() }
+    capabilities = client.capabilities
+    device = client.deviceInfo
+    regions = (0..<min(Int(device.regionCount), Self.limit)).map { index in
+      Answer { () throws(ClientError) in try client.region(at: index).info }
+    }
+    interrupts = (0..<min(Int(device.interruptTypeCount), Self.limit)).map { index in
+      Answer { () throws(ClientError) in try client.interruptInfo(index: index) }
+    }
+    let space = PCIRegionIndex.configurationSpace
+    if device.flags.contains(.pci), regions.indices.contains(space),
+      case .success(let info) = regions[space], info.byteCount > 0
+    {
+      configuration = Answer { () throws(ClientError) in
+        try client.region(at: space).read(
+          at: RegionOffset(0), byteCount: Int(min(info.byteCount, 4096)))
+      }
+    } else {
+      configuration = nil
+    }
+  }
+
+  /// Configuration space, decoded.
+  var configurationReport: PCIConfigurationReport? {
+    guard case .success(let bytes) = configuration else { return nil }
+    var sizes: [Int: UInt64] = [:]
+    for (index, region) in regions.prefix(PCIRegionIndex.configurationSpace).enumerated() {
+      if case .success(let info) = region { sizes[index] = info.byteCount }
+    }
+    return PCIConfigurationDecoder(bytes, regionByteCounts: sizes).decode()
+  }
+
+  /// What a region is called.
+  func regionName(_ index: Int) -> String {
+    guard isPCI else { return "Region \(index)" }
+    return switch index {
+    case 0...5: "BAR \(index)"
+    case 6: "Expansion ROM"
+    case 7: "Configuration"
+    case 8: "VGA"
+    default: "Region \(index)"
+    }
+  }
+
+  /// What an interrupt type is called.
+  func interruptName(_ index: Int) -> String {
+    let names = ["INTx", "MSI", "MSI-X", "Error", "Request"]
+    return isPCI && index < names.count ? names[index] : "Type \(index)"
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    // Safety: the path is a C string, and the kernel fills one local structure.
+    return unsafe stat(path, &status) == 0
+      && UInt32(status.st_mode) & UInt32(S_IFMT) == UInt32(S_IFDIR)
+  }
+}
