@@ -1,10 +1,12 @@
 // Regions: what there is, and how it can be reached.
 extension DeviceClient {
-  /// A region of the device. It is asked for once and then remembered.
+  /// A region of the device. The server is asked once, and its answer remembered.
   ///
   /// - Throws: `rejected` when the device has no such index, else as every call.
   public func region(at index: Int) throws(ClientError) -> ClientRegion {
-    if let region = lock.withLock({ regions[index] }) { return region }
+    if let known = lock.withLock({ regions[index] }) {
+      return ClientRegion(client: self, info: known.info, areas: known.areas)
+    }
     let (info, box) = try queryRegion(try index32(index))
     var areas: [MappedArea] = []
     if options.mapsRegions, info.flags.contains(.mmap), info.byteCount > 0,
@@ -12,13 +14,13 @@ extension DeviceClient {
     {
       areas = map(info, descriptor.rawValue)
     }
-    let region = ClientRegion(client: self, info: info, areas: areas)
-    return lock.withLock {
-      // Another thread may have asked at the same time: all get the same object.
-      if let earlier = regions[index] { return earlier }
-      regions[index] = region
-      return region
+    let known = lock.withLock {
+      // Another thread may have asked at the same time: all share the same mappings.
+      let known = regions[index] ?? (info, areas)
+      regions[index] = known
+      return known
     }
+    return ClientRegion(client: self, info: known.info, areas: known.areas)
   }
 
   /// Asks for a region's information, and again with more room if the server needs it.

@@ -1,5 +1,8 @@
 // The server's commands: it reads and writes the memory that was granted to the device.
 extension DeviceClient {
+  /// How many bytes of replies are kept for a server that does not read them yet.
+  private static var maximumQueuedByteCount: Int { 64 << 20 }
+
   /// Answers a command of the server. The receiving thread calls it.
   func serveCommand(_ header: MessageHeader, on channel: MessageChannel) throws(ClientError) {
     var sendError: Errno?
@@ -32,7 +35,7 @@ extension DeviceClient {
     guard queued > 0 else { return }
     hasQueuedReplies = true
     // A server that asks without reading the answers would make this side keep them all.
-    guard queued <= 4 * channel.maximumMessageByteCount else {
+    guard queued <= Self.maximumQueuedByteCount else {
       throw fail(
         ClientError(.protocolViolation, .noBufferSpace, "the server does not read its replies"))
     }

@@ -30,7 +30,8 @@ public final class DeviceClient: @unchecked Sendable {
   var hasQueuedReplies = false
   var waiterCount = 0
   var grants = GrantTable()
-  var regions: [Int: ClientRegion] = [:]
+  /// What was learned about regions. Not the objects, which keep the client alive.
+  var regions: [Int: (info: RegionInfo, areas: [MappedArea])] = [:]
   var spin: SpinPolicy
 
   /// Connects to a server's socket and negotiates.
