@@ -151,6 +151,22 @@ public final class DMAEngine {
     }.start()
   }
 
+  // MARK: Questions
+
+  /// Whether every byte of `range` is granted with all of `rights`, at this moment.
+  ///
+  /// For a device that checks what a guest asks for before it starts; the access itself checks again.
+  public func permits(_ range: DMARange, _ rights: DMARights) -> Bool {
+    let count = Int(clamping: range.byteCount)
+    refresh()
+    guard isEnabled else { return false }
+    if let index = findGrant(range.address.rawValue) {
+      let grant = snapshot.mappings[index]
+      if grant.range.contains(range) { return grant.rights.isSuperset(of: rights) }
+    }
+    return (try? pieces(range.address, count, rights)) != nil
+  }
+
   // MARK: I/O in flight
 
   /// Leases a range for I/O that another thread carries out.
@@ -176,6 +192,15 @@ public final class DMAEngine {
     adopt(table.snapshot)
   }
 
+  /// The index of the grant that holds `address`; the one of the last access is tried first.
+  @inline(__always)
+  private func findGrant(_ address: UInt64) -> Int? {
+    if snapshot.grant(recent, contains: address) { return recent }
+    guard let found = snapshot.index(containing: address) else { return nil }
+    recent = found
+    return found
+  }
+
   /// The mapped grant that holds the whole access, and where; nil where it takes more than that.
   @inline(__always)
   private func direct(
@@ -183,17 +208,11 @@ public final class DMAEngine {
   ) throws(DMAError) -> (DMAMapping, UInt64)? {
     guard isEnabled else { throw DMAError(.disabled, address, count) }
     refresh()
-    let mappings = snapshot.mappings
-    var place = recent
-    if place >= mappings.count || !mappings[place].contains(address.rawValue) {
-      guard let found = snapshot.index(containing: address.rawValue) else {
-        if count == 0 { return nil }
-        throw DMAError(.notMapped, address, count)
-      }
-      place = found
-      recent = found
+    guard let place = findGrant(address.rawValue) else {
+      if count == 0 { return nil }
+      throw DMAError(.notMapped, address, count)
     }
-    let mapping = mappings[place]
+    let mapping = snapshot.mappings[place]
     let offset = address.rawValue - mapping.range.address.rawValue
     guard UInt64(count) <= mapping.range.byteCount - offset, mapping.access != .messages else {
       return nil
@@ -267,12 +286,5 @@ public final class DMAEngine {
       throw DMAError(.timedOut, address, count)
     }
     return try outcome.get()
-  }
-}
-
-extension DMAMapping {
-  @inline(__always)
-  func contains(_ address: UInt64) -> Bool {
-    address >= range.address.rawValue && address - range.address.rawValue < range.byteCount
   }
 }

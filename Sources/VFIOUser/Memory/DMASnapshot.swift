@@ -60,6 +60,13 @@ final class DMASnapshot: @unchecked Sendable {
     unsafe slices.deallocate()
   }
 
+  /// Whether grant `index`, if there is one, holds `address`.
+  @inline(__always)
+  func grant(_ index: Int, contains address: UInt64) -> Bool {
+    // Safety: below `count`.
+    index < count ? unsafe bounds[index].first <= address && address <= bounds[index].last : false
+  }
+
   /// The grant that holds `address`, or nil.
   @inline(__always)
   func index(containing address: UInt64) -> Int? {
