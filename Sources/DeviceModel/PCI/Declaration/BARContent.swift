@@ -15,6 +15,7 @@ public struct BARContent: Sendable {
   enum Kind: Sendable {
     case registers(@Sendable () throws(DeclarationError) -> AnyRegisterBlock)
     case memory
+    case sharedMemory
     case readOnlyMemory([UInt8])
     case handler
   }
@@ -57,6 +58,20 @@ public struct BARContent: Sendable {
     _ name: String, at offset: UInt64 = 0, byteCount: UInt64, _ summary: String
   ) -> BARContent {
     BARContent(name: name, offset: offset, byteCount: byteCount, summary: summary, kind: .memory)
+  }
+
+  /// Memory, zero after power-on, that a client may map and then reach without messages: doorbells,
+  /// frame buffers.
+  ///
+  /// The device reaches it with ``PCIFunction/sharedMemory(_:in:)`` and may poll it.
+  /// - Parameters:
+  ///   - offset: a multiple of 4096.
+  ///   - byteCount: a multiple of 4096.
+  public static func sharedMemory(
+    _ name: String, at offset: UInt64 = 0, byteCount: UInt64, _ summary: String
+  ) -> BARContent {
+    BARContent(
+      name: name, offset: offset, byteCount: byteCount, summary: summary, kind: .sharedMemory)
   }
 
   /// Memory that the driver can only read.

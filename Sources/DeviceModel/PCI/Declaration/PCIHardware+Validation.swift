@@ -70,6 +70,15 @@ extension PCIHardware {
         end = last
         previous = range.name
       }
+      for content in bar.contents {
+        guard case .sharedMemory = content.kind else { continue }
+        guard content.offset % 4096 == 0, content.byteCount % 4096 == 0 else {
+          throw PCIHardwareError(
+            .badContent,
+            "BAR \(bar.index): \(content.name) is mapped in pages; its offset and size must be"
+              + " multiples of 4096")
+        }
+      }
       let names = bar.contents.map(\.name)
       guard Set(names).count == names.count else {
         throw PCIHardwareError(.badContent, "BAR \(bar.index): two contents have the same name")

@@ -38,9 +38,10 @@ public final class DeviceMemory: RegionHandler {
     at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
   ) throws(Errno) {
     guard let start = Int(exactly: offset.rawValue), start < self.bytes.count else { return }
-    for index in 0..<min(bytes.byteCount, self.bytes.count - start) {
-      bytes.storeBytes(of: self.bytes[start + index], toByteOffset: index, as: UInt8.self)
-    }
+    let end = start + min(bytes.byteCount, self.bytes.count - start)
+    // It fits: both ends were clamped.
+    let content = self.bytes
+    try? bytes.store(bytes: content.rawSpan.extracting(start..<end), at: 0)
   }
 
   /// Writes bytes; those past the end are ignored. See ``RegionHandler``.

@@ -7,7 +7,8 @@ extension PCIFunction: ServedDevice {
     for (index, region) in regions {
       let isROM = index == PCIRegionIndex.expansionROM
       layouts[index] = RegionLayout(
-        byteCount: region.byteCount, rights: isROM ? [.read] : [.read, .write])
+        byteCount: region.byteCount, rights: isROM ? [.read] : [.read, .write],
+        mapping: mappings[index])
     }
     let interrupts = hardware.interrupts
     let messages: InterruptFlags = [.eventfd, .maskable]

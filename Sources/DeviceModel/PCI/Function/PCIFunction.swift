@@ -28,6 +28,8 @@ public final class PCIFunction {
   private let backendObject: AnyObject?
   private var contents: [ContentPlace: Content] = [:]
   private(set) var regions: [Int: Region] = [:]
+  /// What clients may map, by BAR.
+  private(set) var mappings: [Int: RegionMapping] = [:]
   private(set) var device: (any PCIDevice)?
   private var isRealised = false
 
@@ -40,6 +42,7 @@ public final class PCIFunction {
     var declaration: BARContent
     var block: AnyRegisterBlock?
     var memory: DeviceMemory?
+    var sharedMemory: SharedDeviceMemory?
     /// What answers accesses; the block or the memory, unless the device put something before it.
     var handler: (any RegionHandler)?
   }
@@ -82,8 +85,11 @@ public final class PCIFunction {
     self.loop = loop
     self.logger = logger
     for bar in hardware.bars {
+      let backing = try Self.sharedMemory(of: bar)
+      mappings[bar.index] = backing
       for content in bar.contents {
-        contents[ContentPlace(bar: bar.index, name: content.name)] = try Self.realise(content)
+        contents[ContentPlace(bar: bar.index, name: content.name)] = try Self.realise(
+          content, backing?.memory)
       }
     }
     device = try make(self)
@@ -91,7 +97,21 @@ public final class PCIFunction {
     isRealised = true
   }
 
-  private static func realise(_ content: BARContent) throws -> Content {
+  /// The memory behind what clients may map of a BAR; nil where there is nothing.
+  private static func sharedMemory(of bar: BAR) throws -> RegionMapping? {
+    var areas: [RegionArea] = []
+    for content in bar.contents {
+      guard case .sharedMemory = content.kind else { continue }
+      areas.append(
+        RegionArea(offset: RegionOffset(content.offset), byteCount: content.byteCount))
+    }
+    guard let end = areas.map({ $0.offset.rawValue + $0.byteCount }).max() else { return nil }
+    guard let byteCount = Int(exactly: end) else { throw Errno.noMemory }
+    // One file serves all of the BAR; pages that nobody touches take no memory.
+    return RegionMapping(memory: try SharedMemory(byteCount: byteCount), areas: areas)
+  }
+
+  private static func realise(_ content: BARContent, _ backing: SharedMemory?) throws -> Content {
     switch content.kind {
     case .registers(let make):
       let block = try make()
@@ -100,6 +120,12 @@ public final class PCIFunction {
       guard let byteCount = Int(exactly: content.byteCount) else { throw Errno.noMemory }
       let memory = DeviceMemory(byteCount: byteCount)
       return Content(declaration: content, memory: memory, handler: memory)
+    case .sharedMemory:
+      guard let backing, let base = Int(exactly: content.offset),
+        let byteCount = Int(exactly: content.byteCount)
+      else { throw Errno.noMemory }
+      let memory = SharedDeviceMemory(backing, base: base, byteCount: byteCount)
+      return Content(declaration: content, sharedMemory: memory, handler: memory)
     case .readOnlyMemory(let bytes):
       let memory = DeviceMemory(readOnly: bytes)
       return Content(declaration: content, memory: memory, handler: memory)
@@ -184,6 +210,19 @@ public final class PCIFunction {
     return memory
   }
 
+  /// The memory with the given name that clients may map.
+  ///
+  /// - Throws: ``PCIHardwareError`` when the BAR declares none of that name.
+  public func sharedMemory(
+    _ name: String, in bar: Int
+  ) throws(PCIHardwareError) -> SharedDeviceMemory {
+    guard let memory = contents[ContentPlace(bar: bar, name: name)]?.sharedMemory else {
+      throw PCIHardwareError(
+        .badContent, "BAR \(bar) declares no shared memory named \"\(name)\"")
+    }
+    return memory
+  }
+
   /// Lets `handler` answer the accesses to a content of a BAR.
   ///
   /// A content declared as a handler needs it. Registers and memory have a handler already; the new
@@ -255,7 +294,10 @@ public final class PCIFunction {
   func resetContents(isPowerOn: Bool) {
     for content in contents.values {
       content.block?.reset(includingSticky: isPowerOn)
-      if isPowerOn { content.memory?.reset() }
+      if isPowerOn {
+        content.memory?.reset()
+        content.sharedMemory?.reset()
+      }
     }
   }
 }
