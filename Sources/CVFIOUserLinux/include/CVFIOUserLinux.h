@@ -109,4 +109,32 @@ void cvfu_release_mapping(int slot);
 /// Whether a page of the mapping was lost.
 bool cvfu_mapping_is_lost(int slot);
 
+// --- Byte streams of the host: terminals, pipes, files, sockets ---
+
+/// Reads what is there. Returns the byte count, 0 at the end, or -errno.
+ssize_t cvfu_stream_read(int descriptor, void *buffer, size_t byte_count);
+
+/// Writes what there is room for, never raising SIGPIPE. Returns the byte count or -errno.
+ssize_t cvfu_stream_write(int descriptor, const void *buffer, size_t byte_count);
+
+/// Opens a file, FIFO or device for appending; makes the file where there is none. Non-blocking.
+int cvfu_open_output(const char *path);
+
+/// A second descriptor for a pipe or terminal that is non-blocking without making the first one so;
+/// for anything else a duplicate.
+int cvfu_reopen(int descriptor, bool writable);
+
+/// Makes a pseudo-terminal. Returns its master (non-blocking) or -errno; `path` gets the other side.
+int cvfu_open_pty(char *path, size_t path_byte_count);
+
+/// The events of poll(2) that a descriptor has now, or -errno.
+int cvfu_poll_now(int descriptor, short events);
+
+/// Puts a terminal into raw mode, until it is restored or the process exits; one at a time.
+/// Returns 1, 0 when the descriptor is no terminal, or -errno.
+int cvfu_terminal_make_raw(int descriptor);
+
+/// Gives the terminal its settings back.
+void cvfu_terminal_restore(void);
+
 #endif
