@@ -21,7 +21,15 @@ enum BackendOption {
     guard declaration.backend != nil else {
       throw ProgramError(.usage, "\(name) has no back end: leave --backend out")
     }
-    _ = specification
-    return nil
+    do throws(BackendError) {
+      let port = CharacterPort()
+      port.attach(
+        try BackendSpecification(specification).open(on: loop) { line in
+          logger.notice("\(line)")
+        })
+      return port
+    } catch {
+      throw ProgramError(error.code == .malformed ? .usage : .runtime, "\(name): \(error)")
+    }
   }
 }

@@ -3,7 +3,9 @@ import DeviceModel
 /// The devices of this package, by the names that command lines use.
 public enum DeviceCatalogue {
   /// All devices, by name.
-  public static var all: [any PCIDevice.Type] { [EduDevice.self] }
+  public static var all: [any PCIDevice.Type] {
+    [EduDevice.self, GpioDevice.self, SerialDevice.self]
+  }
 
   /// The names of all devices.
   public static var names: [String] { all.map { $0.declaration.name } }
