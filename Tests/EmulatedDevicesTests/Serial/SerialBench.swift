@@ -129,7 +129,7 @@ final class LateAnswer: AccessDeferral {
     let outcome = Mutex<DeferredOutcome?>(nil)
   }
 
-  func deferReply() -> DeferredReply? {
+  func deferReply(survivesReset: Bool) -> DeferredReply? {
     isDeferred = true
     return DeferredReply { [outcome] result in outcome.outcome.withLock { $0 = result } }
   }
