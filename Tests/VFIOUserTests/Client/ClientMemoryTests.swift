@@ -103,9 +103,9 @@ import Testing
       let memory = try SharedMemory(
         adopting: OwnedDescriptor(adopting: raw), offset: 0, byteCount: 8192, writable: true)
       try memory.store32(0x1234, at: 4)
-      try end.reply(to: map)
       try end.peer.send(.dmaRead, Self.access(0x10004, 4))
       #expect(try end.expect(.dmaRead).payload.suffix(4) == [0x34, 0x12, 0, 0])
+      try end.reply(to: map)
       let part = try end.expect(.dmaMap)
       #expect(try DMAMapRequest(decoding: part.payload.rawSpan).fileOffset == 4096)
       #expect(part.descriptors.count == 1)
