@@ -160,9 +160,10 @@ public final class DMAEngine {
     let count = Int(clamping: range.byteCount)
     refresh()
     guard isEnabled else { return false }
-    if let index = findGrant(range.address.rawValue) {
-      let grant = snapshot.mappings[index]
-      if grant.range.contains(range) { return grant.rights.isSuperset(of: rights) }
+    if let index = findGrant(range.address.rawValue),
+      let granted = snapshot.rights(index, over: range)
+    {
+      return granted.isSuperset(of: rights)
     }
     return (try? pieces(range.address, count, rights)) != nil
   }

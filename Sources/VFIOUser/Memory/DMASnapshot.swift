@@ -13,6 +13,8 @@ final class DMASnapshot: @unchecked Sendable {
   private let sliceShift: UInt64
   /// Start and last address of each grant, side by side: one cache line tells both.
   private let bounds: UnsafeMutablePointer<Bounds>
+  /// The rights of each grant, by themselves: a lookup that only asks touches no object.
+  private let rights: UnsafeMutablePointer<UInt8>
   /// For each slice the first grant that ends in it or later; one more entry than slices.
   private let slices: UnsafeMutablePointer<UInt32>
 
@@ -32,18 +34,20 @@ final class DMASnapshot: @unchecked Sendable {
     firstAddress = first
     lastAddress = last
     var shift: UInt64 = 0
-    while (last - first) >> shift >= UInt64(2 * max(count, 1)) { shift += 1 }
+    while (last - first) >> shift >= UInt64(max(count, 1)) { shift += 1 }
     sliceShift = shift
     let sliceCount = Int((last - first) >> shift) + 1
 
-    // Safety: both tables are filled to their whole length here, are never written again and are
+    // Safety: the tables are filled to their whole length here, are never written again and are
     // released by deinit; indexes into them come from this type's own arithmetic.
     unsafe bounds = UnsafeMutablePointer.allocate(capacity: max(count, 1))
+    unsafe rights = UnsafeMutablePointer.allocate(capacity: max(count, 1))
     unsafe slices = UnsafeMutablePointer.allocate(capacity: sliceCount + 1)
     for (index, mapping) in mappings.enumerated() {
       unsafe (bounds + index).initialize(
         to: Bounds(
           first: mapping.range.address.rawValue, last: mapping.range.lastAddress.rawValue))
+      unsafe (rights + index).initialize(to: UInt8(truncatingIfNeeded: mapping.rights.rawValue))
     }
     var next = 0
     for slice in 0..<sliceCount {
@@ -57,6 +61,7 @@ final class DMASnapshot: @unchecked Sendable {
   deinit {
     // Safety: allocated in init, of a trivial type, and nobody else has the pointers.
     unsafe bounds.deallocate()
+    unsafe rights.deallocate()
     unsafe slices.deallocate()
   }
 
@@ -65,6 +70,14 @@ final class DMASnapshot: @unchecked Sendable {
   func grant(_ index: Int, contains address: UInt64) -> Bool {
     // Safety: below `count`.
     index < count ? unsafe bounds[index].first <= address && address <= bounds[index].last : false
+  }
+
+  /// Whether grant `index` holds the whole of `range`; nil where it does not, else its rights.
+  @inline(__always)
+  func rights(_ index: Int, over range: DMARange) -> DMARights? {
+    // Safety: `index` came from this snapshot's lookup.
+    guard unsafe range.lastAddress.rawValue <= bounds[index].last else { return nil }
+    return unsafe DMARights(rawValue: UInt32(rights[index]))
   }
 
   /// The grant that holds `address`, or nil.

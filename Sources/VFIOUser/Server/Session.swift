@@ -102,6 +102,7 @@ public final class Session {
 
   private func processMessages(_ limit: Int) throws(Errno) -> Progress {
     var handled = 0
+    var hasReceived = false
     while handled < limit {
       if end != nil { return .ended }
       if channel.backlog.byteCount > Self.backlogLimit { return .waiting }
@@ -115,8 +116,11 @@ public final class Session {
       case .blocked: return .waiting
       case .lost: return .ended
       case .incomplete:
+        // One receive for a message: what follows is announced by the descriptor, and asking for it
+        // now would only delay the sleep that lets the client run.
+        if hasReceived, handled > 0 { return .waiting }
         switch channel.receive() {
-        case .received: break
+        case .received: hasReceived = true
         case .empty: return .waiting
         case .ended:
           finish(.clientClosed)
