@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Boots Debian's kernel under QEMU and lets its own drivers use our devices. See README.md.
 #
-#   run.sh [--require] [--reference]
+#   run.sh [--require] [--reference] [--private-memory]
 #
 #   --require    exit with code 77 instead of 0 where the test cannot run
+#   --private-memory  the guest's memory is not shared: devices reach it by messages
 #   --reference  QEMU's own `edu` and `pci-serial` take the place of ours: shows that the checks are right
 #
 #   QEMU           a QEMU >= 10.1 with vfio-user-pci (default: qemu-system-x86_64 on PATH)
@@ -17,12 +18,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 package=$(cd "$here/../.." && pwd)
 skip_code=0
 reference=
+memory=memory-backend-memfd,id=ram,size=512M,share=on
 
 for argument in "$@"; do
   case $argument in
     --require) skip_code=77 ;;
     --reference) reference=1 ;;
-    *) echo "usage: run.sh [--require] [--reference]" >&2; exit 64 ;;
+    --private-memory) memory=memory-backend-ram,id=ram,size=512M ;;
+    *) echo "usage: run.sh [--require] [--reference] [--private-memory]" >&2; exit 64 ;;
   esac
 done
 
@@ -116,7 +119,7 @@ keep_logs=1
 # away from the kernel, and iomem=relaxed lets devmem look at registers that a driver has claimed.
 options=(
   -machine q35,memory-backend=ram -accel tcg -m 512M
-  -object memory-backend-memfd,id=ram,size=512M,share=on
+  -object "$memory"
   -nodefaults -display none -no-reboot
   -chardev stdio,id=console,signal=off -serial chardev:console
   -kernel "$work/vmlinuz" -initrd "$work/initramfs.gz"

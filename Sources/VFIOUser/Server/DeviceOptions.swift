@@ -25,6 +25,8 @@ public struct DeviceOptions: Sendable {
   }
   /// Whether a client that offers a second socket for the server's commands gets one.
   public var offersTwinSocket = true
+  /// How clients lay out DMA messages.
+  public var dmaMessageLayout = DMAMessageLayout.automatic
   /// How long a blocking DMA access waits for the client.
   public var clientTimeout = Duration.seconds(5)
 

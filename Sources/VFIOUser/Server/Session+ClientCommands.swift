@@ -75,7 +75,7 @@ extension Session: DMAMessageChannel {
         .encode(into: &bytes)
       try? access.encode(into: &bytes, at: MessageHeader.byteCount)
       try? bytes.store(
-        bytes: data.rawSpan, at: MessageHeader.byteCount + DMAAccess.fixedByteCount)
+        bytes: data.rawSpan, at: MessageHeader.byteCount + dmaMessageLayout.dataOffset)
     }
     let lane = twin ?? channel
     do throws(Errno) {
@@ -115,7 +115,7 @@ extension Session: DMAMessageChannel {
     }
     do throws(WireError) {
       if entry.isRead {
-        completion(.success([UInt8](copying: try entry.access.readReply(payload))))
+        completion(.success(try entry.access.data(ofReply: payload, dmaMessageLayout)))
       } else {
         try entry.access.checkWriteReply(payload)
         completion(.success([]))

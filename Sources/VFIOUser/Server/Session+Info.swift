@@ -15,6 +15,7 @@ extension Session {
       return finish(.protocolError("VERSION: \(error.context)"))
     }
     capabilities = proposal.capabilities ?? Capabilities()
+    dmaMessageLayout = host.options.dmaMessageLayout.resolved(for: proposal)
     capabilities.supportsWriteMultiple = reply.capabilities?.supportsWriteMultiple
     capabilities.extensions = reply.capabilities?.extensions
     var descriptors: [CInt] = []

@@ -41,6 +41,8 @@ public final class Session {
   /// What both sides have agreed on.
   public internal(set) var capabilities = Capabilities()
   var isNegotiated = false
+  /// How the client lays out DMA messages.
+  var dmaMessageLayout = DMAMessageLayout.specification
   var end: SessionEnd?
 
   /// How many messages were handled since the start.

@@ -43,6 +43,35 @@ import Testing
     #expect(written != nil)
   }
 
+  @Test("E4: a client with a 4-byte count, recognised by its proposal, gets its data where it looks")
+  func narrowCount() throws {
+    let rig = try TestRig(negotiate: false)
+    let proposal = Array(
+      """
+      {"capabilities":{"migration":{"pgsize":4096,"max_bitmap_size":268435456},"max_msg_fds":16,\
+      "max_data_xfer_size":1048576,"pgsizes":4096,"max_dma_maps":65535,"write_multiple":true}}
+      """.utf8)
+    _ = try rig.call(.version, [0, 0, 0, 0] + proposal + [0])
+    #expect(try rig.map(0x10000, 8192) == nil)
+    let dma = try #require(rig.device.services).dma
+    var written = false
+    dma.write(at: DMAAddress(0x10100), bytes: [1, 2, 3]) { written = (try? $0.get()) != nil }
+    let write = try #require(try rig.turn())
+    #expect(Array(write.payload.dropFirst(8)) == [3, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0])
+    try rig.peer.sendRaw(TestPeer.frame(.reply(to: write.header), []))
+    try rig.work()
+    #expect(written)
+    var result: Result<[UInt8], DMAError>?
+    dma.read(at: DMAAddress(0x10100), byteCount: 3) { result = $0 }
+    let request = try #require(try rig.turn())
+    try rig.peer.sendRaw(
+      TestPeer.frame(
+        .reply(to: request.header, payloadByteCount: 19),
+        Array(request.payload.prefix(12)) + [9, 8, 7, 0, 0, 0, 0]))
+    try rig.work()
+    #expect(try result?.get() == [9, 8, 7])
+  }
+
   @Test("V9: a reply to our DMA message is consumed while an access is deferred behind commands")
   func crossing() throws {
     let rig = try TestRig()
