@@ -151,6 +151,7 @@ extension InterruptSet {
         act(request.action, vector)
       }
     case .eventfds:
+      guard flags.contains(.eventfd) else { throw .invalidArgument }
       try assign(request.action, range, &descriptors)
     }
   }

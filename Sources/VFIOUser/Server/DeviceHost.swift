@@ -166,20 +166,22 @@ public final class DeviceHost {
     guard self.session === session else { return }
     let wasNegotiated = session.isNegotiated
     services.dma.channel = nil
-    fences.run(.disconnect, whenQuiet: {}, action: { [self] in
-      for set in services.interrupts { set.releaseAll() }
-      services.dma.invalidate()
-      table.discardSnapshot()
-      let mappings = table.removeAll()
-      retire(mappings) { [self] in
-        if wasNegotiated {
-          device.clientDisconnected()
-          if options.onDisconnect == .reset { device.reset(.connectionLost) }
+    fences.run(
+      .disconnect, whenQuiet: {},
+      action: { [self] in
+        for set in services.interrupts { set.releaseAll() }
+        services.dma.invalidate()
+        table.discardSnapshot()
+        let mappings = table.removeAll()
+        retire(mappings) { [self] in
+          if wasNegotiated {
+            device.clientDisconnected()
+            if options.onDisconnect == .reset { device.reset(.connectionLost) }
+          }
+          self.session = nil
+          onVacant?()
         }
-        self.session = nil
-        onVacant?()
-      }
-    }, after: {})
+      }, after: {})
   }
 
   /// Ends the client's session and brings the device to rest; `completion` runs after that.

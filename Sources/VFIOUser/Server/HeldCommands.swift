@@ -30,12 +30,17 @@ struct HeldCommands {
   @inline(__always)
   var isEmpty: Bool { commands.isEmpty }
 
+  /// Whether a command of a common size finds room.
+  var hasRoom: Bool {
+    commands.count < Self.maximumCount && byteCount <= Self.maximumByteCount / 2
+  }
+
   /// Puts a command behind the others; false when there is no room.
   mutating func append(
     _ header: MessageHeader, _ payload: RawSpan, _ descriptors: consuming ReceivedDescriptors
   ) -> Bool {
     guard commands.count < Self.maximumCount,
-      byteCount + payload.byteCount <= Self.maximumByteCount
+      commands.isEmpty || byteCount + payload.byteCount <= Self.maximumByteCount
     else { return false }
     byteCount += payload.byteCount
     commands.append(Command(header, payload, descriptors))

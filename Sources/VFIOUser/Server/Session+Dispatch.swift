@@ -21,6 +21,8 @@ extension Session {
         logger.debug("\(header.command) refused: \(context)")
       }
       refuse(header, error.errno)
+      // Nothing can follow a negotiation that failed.
+      if !isNegotiated { finish(.protocolError(error.context ?? "VERSION was refused")) }
     }
   }
 
@@ -29,8 +31,7 @@ extension Session {
     _ header: MessageHeader, _ payload: RawSpan, _ descriptors: inout ReceivedDescriptors
   ) throws(Refusal) {
     guard isNegotiated || header.command == .version else {
-      refuse(header, .invalidArgument)
-      return finish(.protocolError("the first command is not VERSION"))
+      throw Refusal(.invalidArgument, "the first command is not VERSION")
     }
     guard descriptors.isEmpty || header.command.takesDescriptors else {
       throw Refusal(.invalidArgument, "descriptors on a command that takes none")

@@ -5,14 +5,9 @@ import CVFIOUserLinux
 extension Session {
   func negotiate(_ header: MessageHeader, _ payload: RawSpan) throws(Refusal) {
     guard !isNegotiated else { throw Refusal(.invalidArgument, "VERSION was sent before") }
-    let reply: VersionMessage
-    var proposal: VersionMessage
-    do throws(WireError) {
-      proposal = try VersionMessage(decoding: payload)
-      reply = try Negotiation.serverReply(to: proposal, offering: host.options.capabilities)
-    } catch {
-      refuse(header, error.errno)
-      return finish(.protocolError("VERSION: \(error.context)"))
+    let proposal = try decoding { () throws(WireError) in try VersionMessage(decoding: payload) }
+    let reply = try decoding { () throws(WireError) in
+      try Negotiation.serverReply(to: proposal, offering: host.options.capabilities)
     }
     capabilities = proposal.capabilities ?? Capabilities()
     dmaMessageLayout = host.options.dmaMessageLayout.resolved(for: proposal)
@@ -100,7 +95,7 @@ extension Session {
   func deviceReset(_ header: MessageHeader, _ payload: RawSpan) throws(Refusal) {
     guard payload.byteCount == 0 else { throw Refusal(.invalidArgument, "DEVICE_RESET is empty") }
     guard host.layout.flags.contains(.reset) else {
-      throw Refusal(.notSupported, "the device has no reset")
+      throw Refusal(.invalidArgument, "the device has no reset")
     }
     host.fence(.reset(.device)) { [weak self, host] in
       host.device.reset(.device)

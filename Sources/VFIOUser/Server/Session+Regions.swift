@@ -18,16 +18,17 @@ extension Session {
     }
     var failure: Errno?
     channel.build(total) { bytes in
-      // The buffer holds the header, the fixed part and the data, so encoding cannot fail.
-      try? MessageHeader.reply(to: header, payloadByteCount: total - MessageHeader.byteCount)
-        .encode(into: &bytes)
-      try? access.encode(into: &bytes, at: MessageHeader.byteCount)
       try? bytes.zero(at: Self.dataOffset, byteCount: count)
       var data = bytes._mutatingExtracting(Self.dataOffset..<total)
       do throws(Errno) {
         try region.region.read(
           at: access.offset, into: &data, AccessContext(deferral: self, isPosted: false))
       } catch { failure = error }
+      // Last, because a handler that exchanges messages may have sent short replies from here. The
+      // buffer holds the header, the fixed part and the data, so encoding cannot fail.
+      try? MessageHeader.reply(to: header, payloadByteCount: total - MessageHeader.byteCount)
+        .encode(into: &bytes)
+      try? access.encode(into: &bytes, at: MessageHeader.byteCount)
     }
     guard !isDeferred(failure) else { return }
     if let failure { throw Refusal(failure) }
@@ -102,7 +103,8 @@ extension Session {
       let data = withUnsafeBytesFree(entry.data, count: Int(entry.count))
       if target.needsOtherLoop, let range = target.region.foreignRange(access) {
         return onOtherLoop(range, access, data) { [weak self] error in
-          guard let self else { return }
+          // A client that has gone meanwhile takes the rest of its writes with it.
+          guard let self, self.end == nil else { return }
           if let error { return self.refuse(header, error) }
           self.writeEntries(header, entries, from: index + 1)
         }

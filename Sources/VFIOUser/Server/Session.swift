@@ -115,7 +115,12 @@ public final class Session {
       }
       switch nextMessage() {
       case .handled: handled += 1
-      case .blocked: return .waiting
+      case .blocked:
+        // Nobody reads the replies of a client that is gone: what it left behind is dropped, or its
+        // hangup would wake the loop until the device has answered.
+        guard channel.hasPeerHungUp else { return .waiting }
+        finish(.clientClosed)
+        return .ended
       case .lost: return .ended
       case .incomplete:
         // One receive for a message: what follows is announced by the descriptor, and asking for it
@@ -215,27 +220,43 @@ public final class Session {
     let deadline = MonotonicTime.now.advanced(by: host.options.clientTimeout)
     addHold()
     defer { releaseHold() }
-    let lane = twin ?? channel
     while !isDone() {
       guard end == nil else { return false }
       do throws(Errno) {
-        if !lane.backlog.isEmpty { _ = try lane.flush() }
-        switch lane === channel ? nextMessage() : nextReply(on: lane) {
-        case .handled: continue
-        case .lost: return false
-        case .blocked, .incomplete: break
-        }
-        switch lane.receive() {
-        case .received: break
-        case .empty: guard lane.wait(until: deadline) else { return false }
-        case .ended: finish(.clientClosed)
-        case .failed(let error): throw error
+        if let twin {
+          if try exchange(on: twin) { continue }
+          // A client with one thread may be sending us a command: it answers once that is read.
+          let takesCommands = heldCommands.hasRoom
+          if takesCommands, try exchange(on: channel) { continue }
+          guard
+            MessageChannel.wait(for: [(twin, true), (channel, takesCommands)], until: deadline)
+          else { return false }
+        } else {
+          if try exchange(on: channel) { continue }
+          guard channel.wait(until: deadline) else { return false }
         }
       } catch {
         finish(.failed(error))
       }
     }
     return true
+  }
+
+  /// One step of `exchangeMessages` on one socket. Returns whether there was something to do.
+  private func exchange(on lane: MessageChannel) throws(Errno) -> Bool {
+    if !lane.backlog.isEmpty { _ = try lane.flush() }
+    switch lane === channel ? nextMessage() : nextReply(on: lane) {
+    case .handled, .lost: return true
+    case .blocked, .incomplete: break
+    }
+    switch lane.receive() {
+    case .received: return true
+    case .empty: return false
+    case .ended:
+      finish(.clientClosed)
+      return true
+    case .failed(let error): throw error
+    }
   }
 
   // MARK: Sending
@@ -285,6 +306,10 @@ public final class Session {
   func finish(_ reason: SessionEnd) {
     guard end == nil else { return }
     end = reason
+    // The client learns of it now, not when the device is at rest and the socket is closed. What was
+    // sent before still reaches it.
+    channel.shutDown()
+    twin?.shutDown()
     deferred.removeAll()
     heldCommands.removeAll()
     if let twinWatch { host.loop.unwatch(twinWatch) }

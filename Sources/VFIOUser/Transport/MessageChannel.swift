@@ -71,7 +71,7 @@ final class MessageChannel {
     unsafe storage.deallocate()
     unsafe outgoing.deallocate()
     unsafe descriptorScratch.deallocate()
-    for unsafe buffer in unsafe retired { unsafe buffer.deallocate() }
+    for unsafebuffer in unsafe retired { unsafe buffer.deallocate() }
   }
 
   // MARK: Receiving
@@ -158,7 +158,7 @@ final class MessageChannel {
     }
     // Safety: no span into them is left.
     if unsafe !retired.isEmpty {
-      for unsafe buffer in unsafe retired { unsafe buffer.deallocate() }
+      for unsafebuffer in unsafe retired { unsafe buffer.deallocate() }
       unsafe retired.removeAll()
     }
   }
@@ -213,6 +213,9 @@ final class MessageChannel {
     tail -= head
     head = 0
   }
+
+  /// Ends the stream in both directions; bytes that the peer has not read yet stay readable for it.
+  func shutDown() { _ = shutdown(socket.rawValue, CInt(SHUT_RDWR)) }
 
   // MARK: Sending
 
@@ -288,6 +291,26 @@ final class MessageChannel {
     var state = pollfd(fd: socket.rawValue, events: events, revents: 0)
     // Safety: one element, for the time of the call.
     let result = unsafe poll(&state, 1, deadline.remainingMilliseconds)
+    return result != 0
+  }
+
+  /// Blocks until one of several sockets has something to read that is wanted, or room for what
+  /// waits to be sent.
+  ///
+  /// - Returns: false when the time is over.
+  static func wait(
+    for channels: [(channel: MessageChannel, wantsInput: Bool)], until deadline: MonotonicTime
+  ) -> Bool {
+    var states = channels.map { channel, wantsInput in
+      var events: Int16 = wantsInput ? Int16(POLLIN) : 0
+      if !channel.backlog.isEmpty { events |= Int16(POLLOUT) }
+      // The kernel skips a negative descriptor, and with it the hangup that nobody asked for.
+      return pollfd(fd: events == 0 ? -1 : channel.socket.rawValue, events: events, revents: 0)
+    }
+    // Safety: the array's own length, for the time of the call.
+    let result = unsafe states.withUnsafeMutableBufferPointer { list in
+      unsafe poll(list.baseAddress, nfds_t(list.count), deadline.remainingMilliseconds)
+    }
     return result != 0
   }
 
