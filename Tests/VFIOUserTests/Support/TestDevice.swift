@@ -4,7 +4,10 @@ import Logging
 
 /// A device of no bus that records what happens to it. Its regions:
 /// 0 memory of 4096 bytes; 1 absent; 2 answers when the test says so; 3 read-only memory;
-/// 4 mappable memory with two areas; 5 fails with ENXIO; 6 runs on another loop if there is one.
+/// 4 mappable memory with two areas; 5 fails with ENXIO; 6 runs on another loop if there is one; 7 write-only.
+///
+/// Its interrupt types: 0 a line; 1 without vectors; 2 eight vectors; 3 one that cannot be masked; 4
+/// one without eventfds.
 final class TestDevice: ServedDevice {
   let memory = MemoryRegion(byteCount: 4096)
   let slow = SlowRegion()
@@ -41,12 +44,14 @@ final class TestDevice: ServedDevice {
           mapping: RegionMapping(memory: shared, areas: areas)),
         RegionLayout(byteCount: 16, rights: [.read, .write]),
         RegionLayout(byteCount: 64, rights: [.read, .write]),
+        RegionLayout(byteCount: 64, rights: .write),
       ],
       interrupts: [
         InterruptLayout(count: 1, flags: [.eventfd, .maskable, .automasked]),
         InterruptLayout(count: 0, flags: [.eventfd]),
         InterruptLayout(count: 8, flags: [.eventfd, .maskable]),
         InterruptLayout(count: 1, flags: [.eventfd]),
+        InterruptLayout(count: 1, flags: [.maskable]),
       ])
   }
 
@@ -64,6 +69,7 @@ final class TestDevice: ServedDevice {
           RegionRange(
             offset: RegionOffset(0), byteCount: 64, handler: remote, loop: remoteLoop)
         ])
+    case 7: try? Region(byteCount: 64, handler: MemoryRegion(byteCount: 64))
     default: nil
     }
   }

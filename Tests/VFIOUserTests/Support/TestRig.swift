@@ -13,15 +13,23 @@ final class TestRig {
   var end: SessionEnd?
 
   init(
-    options: DeviceOptions = DeviceOptions(), remoteLoop: EventLoop? = nil, negotiate: Bool = true,
+    options: DeviceOptions = DeviceOptions(), remoteLoop: EventLoop? = nil,
+    flags: DeviceFlags = .reset, negotiate: Bool = true,
     capabilities: Capabilities? = TestRig.usualCapabilities
   ) throws {
     loop = try EventLoop(polling: .never)
     device = try TestDevice(remoteLoop: remoteLoop)
+    device.flags = flags
     host = DeviceHost(device: device, loop: loop, options: options)
     (session, peer) = try Self.connect(host)
     watchEnd()
     if negotiate { try self.negotiate(capabilities) }
+  }
+
+  /// A session and its host keep each other alive until it ends.
+  deinit {
+    session.onEnd = nil
+    session.close()
   }
 
   static var usualCapabilities: Capabilities {
@@ -43,12 +51,20 @@ final class TestRig {
 
   private func watchEnd() { session.onEnd = { [unowned self] in end = $0 } }
 
+  /// Closes the client's end.
+  func hangUp() throws {
+    peer = try TestPeer(adopting: SocketPair().first.duplicate())
+    try work()
+  }
+
   /// Connects again after the first connection has ended.
-  func reconnect(_ capabilities: Capabilities? = TestRig.usualCapabilities) throws {
+  func reconnect(
+    _ capabilities: Capabilities? = TestRig.usualCapabilities, negotiate: Bool = true
+  ) throws {
     (session, peer) = try Self.connect(host)
     end = nil
     watchEnd()
-    try negotiate(capabilities)
+    if negotiate { try self.negotiate(capabilities) }
   }
 
   func negotiate(_ capabilities: Capabilities?) throws {
