@@ -71,7 +71,7 @@ final class MessageChannel {
     unsafe storage.deallocate()
     unsafe outgoing.deallocate()
     unsafe descriptorScratch.deallocate()
-    for unsafebuffer in unsafe retired { unsafe buffer.deallocate() }
+    unsafe retired.forEach { unsafe $0.deallocate() }
   }
 
   // MARK: Receiving
@@ -158,7 +158,7 @@ final class MessageChannel {
     }
     // Safety: no span into them is left.
     if unsafe !retired.isEmpty {
-      for unsafebuffer in unsafe retired { unsafe buffer.deallocate() }
+      unsafe retired.forEach { unsafe $0.deallocate() }
       unsafe retired.removeAll()
     }
   }
