@@ -66,6 +66,9 @@ let package = Package(
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
     .testTarget(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
-    .testTarget(name: "ToolTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
+    .testTarget(
+      name: "ToolTests",
+      dependencies: ["CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "vfio-user", "Ticker"],
+      swiftSettings: tests),
   ]
 )

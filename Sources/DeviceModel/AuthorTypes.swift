@@ -30,3 +30,5 @@ public typealias Quiescence = VFIOUser.Quiescence
 public typealias QuiesceCompletion = VFIOUser.QuiesceCompletion
 /// The loop that runs a device.
 public typealias EventLoop = VFIOUser.EventLoop
+/// A moment of the clock that a device's waits are measured with.
+public typealias MonotonicTime = VFIOUser.MonotonicTime

@@ -1,5 +1,4 @@
 import DeviceModel
-import VFIOUser
 
 /// Tells when characters have waited for a while without another coming or going.
 ///

@@ -2,7 +2,7 @@
 ///
 /// It is strict: only RFC 8259, only valid UTF-8, no name twice in an object, no lone surrogate. It is
 /// bounded in length and in depth, and it throws on everything else; no input makes it trap.
-struct JSONParser {
+package struct JSONParser {
   /// The longest text that is looked at, in bytes.
   static let maximumByteCount = 65536
   /// How many arrays and objects may be inside each other.
@@ -12,7 +12,7 @@ struct JSONParser {
   private var position = 0
 
   /// Parses a whole text; white space around the value is allowed, anything else is not.
-  static func parse(_ text: [UInt8]) throws(WireError) -> JSONValue {
+  package static func parse(_ text: [UInt8]) throws(WireError) -> JSONValue {
     guard text.count <= maximumByteCount else {
       throw WireError(.oversized, "the JSON is longer than 64 KiB")
     }

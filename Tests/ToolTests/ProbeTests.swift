@@ -1,0 +1,90 @@
+import CVFIOUserLinux
+import DeviceProgram
+import Testing
+import VFIOUser
+
+/// `vfio-user probe` against servers of every kind.
+@Suite(.serialized, .timeLimit(.minutes(1))) struct ProbeTests {
+  @Test("probe prints identity, regions, interrupts and decoded configuration space")
+  func text() throws {
+    let server = try Server()
+    let outcome = try Program.run("vfio-user", ["probe", server.path])
+    #expect(outcome.ending == .exited(0))
+    #expect(outcome.errors == "")
+    for line in [
+      "Socket: \(server.path)", "Device: PCI, resettable, 9 regions, 5 interrupt types",
+      "  0 BAR 0: 1 MiB, read, write", "  7 Configuration: 256 bytes, read, write",
+      "  0 INTx: 1, eventfd, maskable, automasked", "  1 MSI: 1, eventfd, maskable",
+      "  Device: 1234:11e8", "Capability [40] MSI",
+    ] {
+      #expect(outcome.output.contains(line + "\n"), "no line \"\(line)\"")
+    }
+    #expect(outcome.output.contains("max_data_xfer_size 1048576"))
+    #expect(outcome.output.contains("[size=1M]"))
+  }
+
+  @Test("probe --json prints one line that a parser takes")
+  func json() throws {
+    let server = try Server()
+    let outcome = try Program.run("vfio-user", ["probe", "--json", server.path])
+    #expect(outcome.ending == .exited(0))
+    #expect(outcome.output.split(separator: "\n").count == 1)
+    let object = try #require(
+      JSONParser.parse(Array(outcome.output.dropLast().utf8)).objectValue)
+    #expect(object["path"] == .string(server.path))
+    #expect(object["device"]?.objectValue?["pci"] == .bool(true))
+    #expect(object["capabilities"]?.objectValue?["max_msg_fds"] == .integer(16))
+    guard case .array(let regions) = object["regions"],
+      case .array(let interrupts) = object["interrupts"]
+    else { return #expect(Bool(false), "regions and interrupts are arrays") }
+    #expect(regions.count == 9 && interrupts.count == 5)
+    #expect(regions[0].objectValue?["byte_count"] == .integer(1 << 20))
+    guard case .string(let bytes) = object["configuration"]?.objectValue?["bytes"] else {
+      return #expect(Bool(false), "the bytes of configuration space are a string")
+    }
+    #expect(bytes.count == 512 && bytes.hasPrefix("3412e811"))
+  }
+
+  @Test("probe leaves the device as it is, and the server to the next client")
+  func harmless() throws {
+    let server = try Server()
+    let client = try server.connect()
+    try client.write(0x5555_0000, to: .liveness)
+    client.close()
+    #expect(try Program.run("vfio-user", ["probe", server.path]).ending == .exited(0))
+    #expect(try server.connect().read(.liveness) == 0xaaaa_ffff)
+  }
+
+  @Test("probe of a server that is in use says so")
+  func inUse() throws {
+    let server = try Server()
+    let client = try server.connect()
+    let outcome = try Program.run("vfio-user", ["probe", server.path])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("another client is connected"), "\(outcome.errors)")
+    client.close()
+  }
+
+  @Test("probe gives up on a server that never answers")
+  func silent() throws {
+    let folder = TemporaryFolder()
+    let socket = OwnedDescriptor(adopting: cvfu_listen(folder / "socket", 4))
+    let outcome = try Program.run("vfio-user", ["probe", folder / "socket", "--timeout", "1"])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("did not reply in time"), "\(outcome.errors)")
+    _ = consume socket
+  }
+
+  @Test("probe takes a folder with a socket named cntrl")
+  func folder() throws {
+    let folder = TemporaryFolder()
+    let program = try Program(
+      "vfio-user", ["serve", "edu", "--socket-path", folder / "cntrl"], in: folder)
+    #expect(program.waits(for: "listening"))
+    let outcome = try Program.run("vfio-user", ["probe", folder.path])
+    #expect(outcome.ending == .exited(0))
+    #expect(outcome.output.hasPrefix("Socket: \(folder / "cntrl")\n"))
+  }
+}

@@ -1,0 +1,75 @@
+import DeviceProgram
+import Glibc
+import VFIOUser
+
+/// One of the package's programs in a process of its own, its output collected.
+final class Program {
+  /// What a program left behind.
+  struct Outcome {
+    var ending: ChildProcess.Ending?
+    var output: String
+    var errors: String
+
+    /// The lines on standard error.
+    var errorLines: [Substring] { errors.split(separator: "\n") }
+  }
+
+  let process: ChildProcess
+  let folder: TemporaryFolder
+
+  /// Starts a program that was built with the tests.
+  init(
+    _ name: String = "vfio-user", _ arguments: [String], in folder: TemporaryFolder = .init(),
+    descriptors: [CInt: CInt] = [:]
+  ) throws {
+    self.folder = folder
+    let output = open(folder / "output", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    let errors = open(folder / "errors", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    defer { for descriptor in [output, errors, null] { close(descriptor) } }
+    var all = descriptors
+    all[0] = null
+    all[1] = output
+    all[2] = errors
+    process = try ChildProcess(Self.folderOfPrograms + "/" + name, arguments, descriptors: all)
+  }
+
+  /// Runs a program to its end, at most 20 seconds.
+  static func run(_ name: String = "vfio-user", _ arguments: [String]) throws -> Outcome {
+    let program = try Program(name, arguments)
+    program.process.wait(timeout: .seconds(20))
+    return program.outcome
+  }
+
+  /// What it has written so far, and how it ended.
+  var outcome: Outcome {
+    Outcome(
+      ending: process.ending, output: contents(folder / "output") ?? "",
+      errors: contents(folder / "errors") ?? "")
+  }
+
+  /// Waits until standard error holds `text`, at most 10 seconds.
+  func waits(for text: String) -> Bool {
+    for _ in 0..<2000 {
+      if outcome.errors.contains(text) { return true }
+      if process.wait(timeout: .milliseconds(5)) != nil { return outcome.errors.contains(text) }
+    }
+    return false
+  }
+
+  /// Ends it with SIGTERM and waits.
+  @discardableResult
+  func end(_ signal: CInt = SIGTERM) -> ChildProcess.Ending? {
+    process.send(signal)
+    return process.wait(timeout: .seconds(10))
+  }
+
+  /// Where the programs are: beside the program that runs the tests.
+  static let folderOfPrograms: String = {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink("/proc/self/exe", &buffer, buffer.count)
+    let path = String(
+      decoding: buffer[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+  }()
+}
