@@ -109,7 +109,7 @@ extension Session: AccessDeferral {
       do throws(Errno) {
         try channel.send(reply.rawSpan)
         if !channel.backlog.isEmpty { noteInterest() }
-      } catch { finish(.failed(error)) }
+      } catch { sendFailed(error) }
     }
   }
 }

@@ -132,6 +132,10 @@ public final class Session {
         case .ended:
           finish(.clientClosed)
           return .ended
+        case .failed(.connectionReset):
+          // The client left replies unread when it closed.
+          finish(.clientClosed)
+          return .ended
         case .failed(let error): throw error
         }
       }
@@ -268,8 +272,14 @@ public final class Session {
       try channel.sendBuilt(byteCount, descriptors: descriptors)
       if !channel.backlog.isEmpty { noteInterest() }
     } catch {
-      finish(.failed(error))
+      sendFailed(error)
     }
+  }
+
+  /// A client that has hung up reads no replies, but the commands that it left behind still count:
+  /// the end of the stream follows them.
+  func sendFailed(_ error: Errno) {
+    if error != .brokenPipe { finish(.failed(error)) }
   }
 
   /// Answers a command with an error, if it wants an answer.

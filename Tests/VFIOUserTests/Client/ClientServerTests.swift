@@ -17,7 +17,7 @@ import Testing
   func words(polling: PollingMode) throws {
     let server = try LiveServer(polling: polling == .always ? .adaptive : polling)
     let client = try server.connect { $0.polling = polling }
-    #expect(client.deviceInfo.regionCount == 7)
+    #expect(client.deviceInfo.regionCount == 8)
     let region = try client.region(at: 0)
     try region.write(UInt8(0x11), at: RegionOffset(1))
     try region.write(UInt16(0x3322), at: RegionOffset(2))
