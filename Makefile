@@ -23,13 +23,13 @@ check: lint
 	Scripts/test unit
 
 lint: prerequisites
-	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Examples Package.swift
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Examples Benchmarks/Sources Package.swift
 
 format: prerequisites
-	$(SWIFT) format --in-place --parallel --recursive Sources Tests Examples Package.swift
+	$(SWIFT) format --in-place --parallel --recursive Sources Tests Examples Benchmarks/Sources Package.swift
 
 bench: build
-	cd Benchmarks && $(SWIFT) run -c release
+	cd Benchmarks && VFIO_USER=$(CURDIR)/.build/release/vfio-user $(SWIFT) run -c release
 
 # The hardware manual of every device, from its declarations.
 manual: build
