@@ -27,6 +27,7 @@ import Testing
     let host = DeviceHost(device: device, loop: loop)
     let pair = try SocketPair()
     let session = try host.makeSession(adopting: pair.first.duplicate())
+    defer { session.close() }
     let peer = try TestPeer(adopting: pair.second.duplicate())
     func call(_ message: some WireMessage, _ descriptors: [CInt] = []) throws {
       try peer.send(message, descriptors: descriptors)

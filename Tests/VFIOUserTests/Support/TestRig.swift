@@ -28,6 +28,7 @@ final class TestRig {
 
   /// A session and its host keep each other alive until it ends.
   deinit {
+    device.holdsQuiesce = false
     session.onEnd = nil
     session.close()
   }
