@@ -18,7 +18,8 @@ struct MemoryMapping: ~Copyable, @unchecked Sendable {
 
   /// Maps `byteCount` bytes of the file from `offset`, shared.
   ///
-  /// - Throws: `EINVAL` for an empty span or one that no mapping can hold, else what mmap(2) says.
+  /// - Throws: `EINVAL` for an empty span or one that no mapping can hold, `ENOMEM` when the process has
+  ///   too many (`MappingBudget`), else what mmap(2) says.
   init(
     descriptor: CInt, offset: UInt64, byteCount: UInt64, readable: Bool, writable: Bool
   ) throws(Errno) {
@@ -28,12 +29,16 @@ struct MemoryMapping: ~Copyable, @unchecked Sendable {
     guard byteCount > 0, !overflow, length <= UInt64(Int.max / 2),
       offset - slack <= UInt64(Int64.max)
     else { throw .invalidArgument }
+    guard MappingBudget.take() else { throw .noMemory }
     // Safety: a new mapping at an address of the kernel's choice; nothing else is touched.
     var error: CInt = 0
     guard
       let result = unsafe cvfu_map(
         descriptor, offset - slack, Int(length), readable, writable, &error)
-    else { throw Errno(rawValue: error) }
+    else {
+      MappingBudget.giveBack()
+      throw Errno(rawValue: error)
+    }
     unsafe base = result
     mappedByteCount = Int(length)
     unsafe start = unsafe result + Int(slack)
@@ -47,6 +52,7 @@ struct MemoryMapping: ~Copyable, @unchecked Sendable {
     cvfu_release_mapping(guardSlot)
     // Safety: the whole of our own mapping; whoever could use it held a lease and has returned it.
     _ = unsafe munmap(base, mappedByteCount)
+    MappingBudget.giveBack()
   }
 
   /// Whether a page of the mapping vanished and reads as zeros since.
