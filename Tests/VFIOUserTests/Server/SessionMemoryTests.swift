@@ -43,7 +43,8 @@ import Testing
     #expect(written != nil)
   }
 
-  @Test("E4: a client with a 4-byte count, recognised by its proposal, gets its data where it looks")
+  @Test(
+    "E4: a client with a 4-byte count, recognised by its proposal, gets its data where it looks")
   func narrowCount() throws {
     let rig = try TestRig(negotiate: false)
     let proposal = Array(
