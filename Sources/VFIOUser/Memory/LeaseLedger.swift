@@ -3,9 +3,11 @@ import Synchronization
 /// Counts the I/O in flight over some memory, and tells when there is none.
 ///
 /// Threads: any.
-final class LeaseLedger: Sendable {
+final class LeaseLedger: @unchecked Sendable {
   private let count = Atomic<Int>(0)
-  private let waiter = Mutex<(@Sendable () -> Void)?>(nil)
+  private let lock = ConditionLock()
+  /// Guarded by `lock`.
+  private var waiter: (@Sendable () -> Void)?
 
   /// One more transfer is in flight.
   func retain() { count.wrappingAdd(1, ordering: .relaxed) }
@@ -22,12 +24,12 @@ final class LeaseLedger: Sendable {
 
   /// Calls `body` once nothing is in flight: at once, or from the thread that ends the last transfer.
   func whenIdle(_ body: @escaping @Sendable () -> Void) {
-    waiter.withLock { $0 = body }
+    lock.withLock { waiter = body }
     if count.load(ordering: .acquiring) == 0 { takeWaiter()?() }
   }
 
   private func takeWaiter() -> (@Sendable () -> Void)? {
-    waiter.withLock { waiter in
+    lock.withLock {
       let found = waiter
       waiter = nil
       return found

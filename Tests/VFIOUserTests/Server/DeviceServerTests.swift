@@ -56,7 +56,7 @@ import Testing
     }
     let isVacant = LoopConfined(EventBox(try EventDescriptor()))
     for _ in 0..<200 where isVacant.value.event.consume() == nil {
-      server.run { if !$0.host.isOccupied { isVacant.value.event.signal() } }
+      try server.run { if !$0.host.isOccupied { isVacant.value.event.signal() } }
       usleep(1000)
       if isVacant.value.event.wait(timeout: .zero) != nil { return }
     }

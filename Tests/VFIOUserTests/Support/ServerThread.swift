@@ -45,8 +45,8 @@ final class ServerThread: Sendable {
   }
 
   /// Runs `body` on the server's thread and waits for it.
-  func run(_ body: @escaping @Sendable (DeviceServer) -> Void) {
-    let done = LoopConfined(EventBox(try! EventDescriptor()))
+  func run(_ body: @escaping @Sendable (DeviceServer) -> Void) throws {
+    let done = LoopConfined(EventBox(try EventDescriptor()))
     loop.post { [self] in
       if let server = server.withLock({ $0 }) { body(server.value) }
       done.value.event.signal()
