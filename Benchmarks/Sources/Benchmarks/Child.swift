@@ -72,7 +72,8 @@ struct Child {
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 1024)
     guard fgets(&line, 1024, file) != nil else { return 0 }
-    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let bytes = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    let text = String(decoding: bytes, as: UTF8.self)
     let fields = text.split(separator: " ")
     guard fields.count > 14 else { return 0 }
     return (Int(fields[13]) ?? 0) + (Int(fields[14]) ?? 0)

@@ -23,9 +23,10 @@ func benchmarkDMACopies(_ report: inout Report) throws {
       let places = max(1, (4 << 20) / byteCount)
       for _ in 0..<9 {
         target.withUnsafeMutableBytes { bytes in
+          guard let base = bytes.baseAddress else { return }
           floor.time(rounds) {
             for round in 0..<rounds {
-              memcpy(bytes.baseAddress!, other + (round % places) * byteCount, byteCount)
+              memcpy(base, other + (round % places) * byteCount, byteCount)
             }
           }
         }

@@ -22,7 +22,7 @@ final class InProcess: @unchecked Sendable {
     pthread_create(
       &thread, nil,
       { argument in
-        Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+        if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
         return nil
       }, box.toOpaque())
     client = try DeviceClient.connect(adopting: OwnedDescriptor(adopting: ends[0]))
@@ -38,7 +38,8 @@ final class InProcess: @unchecked Sendable {
       done.signal()
     }
     done.wait()
-    return try result!.get()
+    guard let result else { throw Errno.canceled }
+    return try result.get()
   }
 
   private final class Box {

@@ -65,7 +65,8 @@ public final class DMAEngine {
         let place = DMAAddress(mapping.range.address.rawValue + offset)
         let data = try blockingRead(place, part.count)
         var target = bytes._mutatingExtracting(part)
-        guard data.count == part.count, (try? target.store(bytes: data.rawSpan, at: 0)) != nil else {
+        guard data.count == part.count, (try? target.store(bytes: data.rawSpan, at: 0)) != nil
+        else {
           throw DMAError(.clientFailed, address, count)
         }
       } else {

@@ -7,6 +7,7 @@ public struct DMAError: Error, Hashable, CustomStringConvertible {
     }
     private let value: Value
     private init(_ value: Value) { self.value = value }
+    /// The code in words.
     public var description: String { value.rawValue }
 
     /// A byte of the range lies outside every grant of the client.
@@ -52,5 +53,6 @@ public struct DMAError: Error, Hashable, CustomStringConvertible {
     }
   }
 
+  /// What was tried, and why it failed.
   public var description: String { "DMA of \(byteCount) bytes at \(address): \(code)" }
 }

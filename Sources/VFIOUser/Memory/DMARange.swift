@@ -26,5 +26,6 @@ public struct DMARange: Hashable, Sendable, CustomStringConvertible {
     address <= other.address && other.lastAddress <= lastAddress
   }
 
+  /// The address and the length in bytes, in hexadecimal.
   public var description: String { "\(address)+0x\(String(byteCount, radix: 16))" }
 }

@@ -40,12 +40,18 @@ public protocol ServedDevice: AnyObject {
 }
 
 extension ServedDevice {
+  /// Does nothing.
   public func clientConnected() {}
+  /// Does nothing.
   public func clientDisconnected() {}
+  /// Is quiet at once.
   public func quiesce(_ reason: QuiesceReason, _ completion: QuiesceCompletion) -> Quiescence {
     .done
   }
+  /// Does nothing.
   public func resume() {}
+  /// Does nothing.
   public func memoryMapped(_ range: DMARange) {}
+  /// Does nothing.
   public func memoryUnmapped(_ range: DMARange) {}
 }

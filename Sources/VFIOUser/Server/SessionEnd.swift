@@ -11,6 +11,7 @@ public enum SessionEnd: Sendable, Hashable, CustomStringConvertible {
 
   static func protocolError(_ text: StaticString) -> SessionEnd { .protocolError("\(text)") }
 
+  /// The reason in words.
   public var description: String {
     switch self {
     case .clientClosed: "the client closed the connection"

@@ -2,7 +2,9 @@ import CVFIOUserLinux
 
 /// What a loop waits for on a descriptor, or found there.
 public struct EventInterest: OptionSet, Sendable, Hashable {
+  /// The flags as bits.
   public let rawValue: UInt32
+  /// Makes a set from its bits.
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 
   /// Data can be read, or a connection accepted.

@@ -13,6 +13,7 @@ public struct MonotonicTime: Comparable, Sendable {
     MonotonicTime(nanoseconds: cvfu_monotonic_nanoseconds())
   }
 
+  /// Orders moments by time.
   public static func < (left: MonotonicTime, right: MonotonicTime) -> Bool {
     left.nanoseconds < right.nanoseconds
   }
