@@ -2,7 +2,8 @@
 SWIFT ?= swift
 
 # The released binary: one static executable. It maps nothing but itself, which saves 2.5 MB of
-# resident memory against dynamic system libraries; see ARCHITECTURE.md, "Memory".
+# resident memory against dynamic system libraries; see ARCHITECTURE.md, "Memory". The linker warns of
+# getpwnam and the like, in a part of a dependency that nothing here calls.
 RELEASE = -c release --static-swift-stdlib -Xswiftc -static-executable
 
 .PHONY: demo build test check lint format bench manual docs clean prerequisites
