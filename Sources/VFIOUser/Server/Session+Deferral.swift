@@ -5,6 +5,8 @@ struct AccessInProgress {
   var isRead = false
   var isPosted = false
   var isConcurrent = false
+  /// Whether the handler has not returned yet: afterwards its context defers nothing any more.
+  var isRunning = false
   /// Whether a reset leaves it alone, because it asked for the reset.
   var survivesReset = false
   /// The slot that `deferReply` took, if it was called.
@@ -36,7 +38,7 @@ struct DeferredAccesses {
 
 extension Session: AccessDeferral {
   func deferReply(survivesReset: Bool) -> DeferredReply? {
-    guard current.slot == nil else { return nil }
+    guard current.isRunning, current.slot == nil else { return nil }
     current.survivesReset = survivesReset
     if let region = host.regions[Int(current.access.region)]?.region,
       let range = region.range(containing: current.access.offset.rawValue)
@@ -65,6 +67,7 @@ extension Session: AccessDeferral {
   /// After a handler returned: whether its reply was taken out of its hands.
   @inline(__always)
   func isDeferred(_ failure: Errno?) -> Bool {
+    current.isRunning = false
     guard let slot = current.slot else { return false }
     current.slot = nil
     // A handler that deferred and then threw has answered after all.

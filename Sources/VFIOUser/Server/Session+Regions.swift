@@ -12,7 +12,7 @@ extension Session {
     let region = try host.region(for: access, .read)
     let count = Int(access.count)
     let total = Self.dataOffset + count
-    current = AccessInProgress(header: header, access: access, isRead: true)
+    current = AccessInProgress(header: header, access: access, isRead: true, isRunning: true)
     if region.needsOtherLoop {
       if try handOver(region, header, access, nil) { return }
     }
@@ -43,7 +43,7 @@ extension Session {
     } catch { throw Refusal(error) }
     let region = try host.region(for: access, .write)
     let data = payload.extracting(RegionAccess.fixedByteCount..<payload.byteCount)
-    current = AccessInProgress(header: header, access: access, isRead: false)
+    current = AccessInProgress(header: header, access: access, isRead: false, isRunning: true)
     if region.needsOtherLoop {
       if try handOver(region, header, access, [UInt8](copying: data)) { return }
     }

@@ -66,6 +66,20 @@ import Testing
     #expect(try rig.turn() == nil, "a second completion is harmless")
   }
 
+  @Test("A context that outlives its handler defers nothing")
+  func lateDeferral() throws {
+    let rig = try TestRig()
+    rig.device.slow.keepsContext = true
+    defer { rig.device.slow.kept = nil }
+    try rig.peer.send(.regionRead, TestPeer.readPayload(2, 0, 4))
+    try rig.work()
+    rig.device.slow.replies[0].complete(with: [1, 2, 3, 4])
+    #expect(rig.device.slow.kept?.deferReply() == nil)
+    #expect(try rig.turn() != nil)
+    #expect(rig.device.slow.kept?.deferReply() == nil)
+    #expect(try rig.turn() == nil)
+  }
+
   @Test("A deferred reply that is dropped answers EIO")
   func droppedDeferral() throws {
     let rig = try TestRig()

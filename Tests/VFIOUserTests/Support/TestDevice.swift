@@ -118,10 +118,14 @@ final class MemoryRegion: RegionHandler {
 final class SlowRegion: RegionHandler {
   var replies: [DeferredReply] = []
   var posted = 0
+  /// The context of the last access, kept beyond its handler, which no handler should do.
+  var kept: AccessContext?
+  var keepsContext = false
 
   func read(
     at offset: RegionOffset, into target: inout MutableRawSpan, _ access: AccessContext
   ) throws(Errno) {
+    if keepsContext { kept = access }
     if let reply = access.deferReply() { replies.append(reply) }
   }
 

@@ -99,7 +99,9 @@ public struct PCIConfigurationDecoder {
       let register: UInt32 = load(PCIConfigurationOffset.bar0 + index * 4)
       let size = byteCounts[index].flatMap { $0 == 0 ? nil : " [size=\(sizeText($0))]" } ?? ""
       let is64Bit = register & 7 == 4
-      if register != 0 || !size.isEmpty {
+      // Some servers leave bits in registers of BARs that they do not have.
+      let isAbsent = byteCounts[index] == 0
+      if !isAbsent, register != 0 || !size.isEmpty {
         lines.append(.init("Region \(index)", barText(index, register) + size))
       }
       index += is64Bit ? 2 : 1
