@@ -1,18 +1,17 @@
 extension Region {
   /// The range of another loop that holds the whole access, or nil.
-  func foreignRange(_ access: RegionAccess) -> RegionRange? {
-    guard let range = range(containing: access.offset.rawValue), let loop = range.loop,
-      !loop.isCurrent,
+  func foreignRange(_ access: RegionAccess, home: EventLoop) -> RegionRange? {
+    guard let range = range(containing: access.offset.rawValue), range.belongsElsewhere(than: home),
       UInt64(access.count) <= range.byteCount - (access.offset.rawValue - range.offset.rawValue)
     else { return nil }
     return range
   }
 
   /// Whether a range of another loop holds any byte of the access.
-  func touchesForeignRange(_ access: RegionAccess) -> Bool {
+  func touchesForeignRange(_ access: RegionAccess, home: EventLoop) -> Bool {
     let end = access.offset.rawValue + UInt64(access.count)
     return ranges.contains { range in
-      guard let loop = range.loop, !loop.isCurrent else { return false }
+      guard range.belongsElsewhere(than: home) else { return false }
       return range.offset.rawValue < end
         && access.offset.rawValue < range.offset.rawValue + range.byteCount
     }
@@ -20,6 +19,14 @@ extension Region {
 }
 
 extension RegionRange {
+  /// Whether the handler runs on a loop that is neither the device's nor this thread's.
+  ///
+  /// A loop that nobody runs yet counts: its thread is about to, and finds the access waiting.
+  func belongsElsewhere(than home: EventLoop) -> Bool {
+    guard let loop, loop !== home else { return false }
+    return !loop.isRunningHere
+  }
+
   /// Runs the handler on the range's own loop and completes `reply` with what it says.
   ///
   /// - Parameter data: what a write moves; nil for a read.

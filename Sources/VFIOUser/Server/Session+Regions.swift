@@ -101,7 +101,7 @@ extension Session {
       let access = RegionAccess(entry)
       guard let target = try? host.region(for: access, .write) else { continue }
       let data = withUnsafeBytesFree(entry.data, count: Int(entry.count))
-      if target.needsOtherLoop, let range = target.region.foreignRange(access) {
+      if target.needsOtherLoop, let range = target.region.foreignRange(access, home: host.loop) {
         return onOtherLoop(range, access, data) { [weak self] error in
           // A client that has gone meanwhile takes the rest of its writes with it.
           guard let self, self.end == nil else { return }
@@ -138,8 +138,8 @@ extension Session {
   private func handOver(
     _ target: HostedRegion, _ header: MessageHeader, _ access: RegionAccess, _ data: [UInt8]?
   ) throws(Refusal) -> Bool {
-    guard let range = target.region.foreignRange(access) else {
-      guard !target.region.touchesForeignRange(access) else {
+    guard let range = target.region.foreignRange(access, home: host.loop) else {
+      guard !target.region.touchesForeignRange(access, home: host.loop) else {
         throw Refusal(.invalidArgument, "an access across the ranges of several loops")
       }
       return false

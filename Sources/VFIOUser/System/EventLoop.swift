@@ -91,6 +91,9 @@ public final class EventLoop: @unchecked Sendable {
     return thread == 0 || thread == UInt(pthread_self())
   }
 
+  /// Whether the calling thread runs this loop. False while nobody does: what is posted then waits.
+  var isRunningHere: Bool { owner.load(ordering: .relaxed) == UInt(pthread_self()) }
+
   // MARK: On the loop's thread
 
   /// Runs the loop on this thread until `stop`.

@@ -161,6 +161,7 @@ import Testing
     try inherited.turn()
     #expect(try peer?.receive()?.header.failure == nil)
     #expect(inherited.exhaustions == 0)
+    peer?.channel.shutDown()
     peer = nil
     try inherited.turn()
     #expect(inherited.exhaustions == 1)

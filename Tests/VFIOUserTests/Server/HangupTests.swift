@@ -35,6 +35,7 @@ import Testing
     try served.peer?.send(.regionRead, TestPeer.readPayload(0, 0, 4))
     try served.work()
     #expect(served.device.slow.replies.count == 1)
+    served.peer?.channel.shutDown()
     served.peer = nil
     try served.work()
     #expect(!served.server.host.isOccupied)
@@ -47,6 +48,7 @@ import Testing
     try served.peer?.send(.deviceReset)
     try served.peer?.send(.regionRead, TestPeer.readPayload(0, 0, 4))
     try served.work()
+    served.peer?.channel.shutDown()
     served.peer = nil
     try served.work()
     // Nothing is ready any more: a turn takes its whole time.

@@ -123,8 +123,7 @@ import Testing
     try rig.write(0, 0, [0x5a])
     let file = try SharedMemory(byteCount: 4096)
     #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
-    rig.peer = try TestPeer(adopting: OwnedDescriptor(adopting: eventfd(0, 0)))
-    try rig.work()
+    try rig.hangUp()
     #expect(rig.end == .clientClosed)
     #expect(rig.device.events.suffix(1) == ["disconnected"])
     #expect(!rig.host.isOccupied)
@@ -138,8 +137,7 @@ import Testing
     var options = DeviceOptions()
     options.onDisconnect = .reset
     let rig = try TestRig(options: options)
-    rig.peer = try TestPeer(adopting: OwnedDescriptor(adopting: eventfd(0, 0)))
-    try rig.work()
+    try rig.hangUp()
     #expect(rig.device.events.suffix(2) == ["disconnected", "reset connectionLost"])
   }
 
