@@ -23,6 +23,8 @@ let package = Package(
     .library(name: "DeviceModel", targets: ["DeviceModel"]),
     .library(name: "EmulatedDevices", targets: ["EmulatedDevices"]),
     .library(name: "DeviceProgram", targets: ["DeviceProgram"]),
+    .library(name: "BlockStorage", targets: ["BlockStorage"]),
+    .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
   dependencies: [
@@ -41,11 +43,18 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "DeviceModel", dependencies: ["VFIOUser"], swiftSettings: strict),
-    .target(name: "EmulatedDevices", dependencies: ["DeviceModel"], swiftSettings: strict),
+    // What the NVMe specification defines, for both ends: no I/O.
+    .target(name: "NVMe", swiftSettings: strict),
+    .target(name: "BlockStorage", dependencies: ["VFIOUser"], swiftSettings: strict),
+    .target(name: "NVMeDriver", dependencies: ["VFIOUser", "NVMe"], swiftSettings: strict),
+    .target(
+      name: "EmulatedDevices", dependencies: ["DeviceModel", "BlockStorage", "NVMe"],
+      swiftSettings: strict),
     .target(
       name: "DeviceProgram",
       dependencies: [
         "CVFIOUserLinux",
+        "BlockStorage",
         "EmulatedDevices",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -53,7 +62,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "vfio-user",
-      dependencies: ["CVFIOUserLinux", "EmulatedDevices", "DeviceProgram"],
+      dependencies: ["CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "NVMeDriver"],
       swiftSettings: strict),
     // The device of the README: a program of one's own.
     .executableTarget(
@@ -64,6 +73,11 @@ let package = Package(
     .testTarget(
       name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux"], swiftSettings: tests),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
+    .testTarget(name: "NVMeTests", dependencies: ["NVMe"], swiftSettings: strict),
+    .testTarget(name: "BlockStorageTests", dependencies: ["BlockStorage"], swiftSettings: tests),
+    .testTarget(
+      name: "NVMeDriverTests", dependencies: ["NVMeDriver", "EmulatedDevices"],
+      swiftSettings: tests),
     .testTarget(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
     .testTarget(

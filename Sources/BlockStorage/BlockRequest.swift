@@ -1,0 +1,35 @@
+public import VFIOUser
+
+/// One piece of work for a block storage: made once, used again and again.
+///
+/// Threads: belongs to its channel's loop from `submit` until it is done.
+public final class BlockRequest {
+  /// What is asked for.
+  public var operation: BlockOperation = .read
+  /// Where it starts, in bytes; a multiple of the storage's block size.
+  public var byteOffset: UInt64 = 0
+  /// How many bytes it covers; for reads and writes as many as `data` holds. 0 for a flush.
+  public var byteCount = 0
+  /// Whether a write, or a write of zeros, is on the medium when it completes (Force Unit Access).
+  public var isDurable = false
+  /// Where the bytes come from or go to.
+  public let data: DMAScatterList
+  /// Who is told. Not called for a request that `submit` answered at once.
+  public unowned let owner: any BlockRequestOwner
+  /// For the owner: which of its requests this is.
+  public var tag = 0
+
+  /// Makes a request that tells `owner`, which must outlive it.
+  public init(data: DMAScatterList, owner: any BlockRequestOwner) {
+    self.data = data
+    self.owner = owner
+  }
+}
+
+/// Who hands requests to block storage and is told of their end.
+public protocol BlockRequestOwner: AnyObject {
+  /// A pending request has ended: nil when all of it succeeded.
+  ///
+  /// Called on the channel's loop, never from within `submit`.
+  func completed(_ request: BlockRequest, _ error: Errno?)
+}
