@@ -39,6 +39,12 @@ int cvfu_allowed_cpu_count(void) {
   return CPU_COUNT(&set);
 }
 
+void cvfu_name_thread(const char *name) {
+  char text[16];
+  snprintf(text, sizeof(text), "%s", name);
+  pthread_setname_np(pthread_self(), text);
+}
+
 uint64_t cvfu_monotonic_nanoseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

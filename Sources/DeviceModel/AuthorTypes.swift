@@ -32,3 +32,27 @@ public typealias QuiesceCompletion = VFIOUser.QuiesceCompletion
 public typealias EventLoop = VFIOUser.EventLoop
 /// A moment of the clock that a device's waits are measured with.
 public typealias MonotonicTime = VFIOUser.MonotonicTime
+/// What a device may do with guest memory.
+public typealias DMARights = VFIOUser.DMARights
+/// A range of guest memory that a device comes back to.
+public typealias DMAWindow = VFIOUser.DMAWindow
+/// Where the bytes of one transfer lie.
+public typealias DMAScatterList = VFIOUser.DMAScatterList
+/// The right to move bytes of guest memory while I/O is in flight.
+public typealias DMALease = VFIOUser.DMALease
+/// Page-aligned memory of this process that I/O moves through.
+public typealias IOBuffer = VFIOUser.IOBuffer
+/// Raises one vector from any loop.
+public typealias InterruptTrigger = VFIOUser.InterruptTrigger
+/// How a loop waits for work.
+public typealias PollingMode = VFIOUser.PollingMode
+/// Names a poller of a loop.
+public typealias PollerToken = VFIOUser.PollerToken
+/// Names a timer of a loop.
+public typealias TimerToken = VFIOUser.TimerToken
+/// Names a descriptor's watch on a loop.
+public typealias WatchToken = VFIOUser.WatchToken
+/// What a watch waits for.
+public typealias EventInterest = VFIOUser.EventInterest
+/// Carries a value that belongs to one loop through the queue of another.
+public typealias LoopConfined = VFIOUser.LoopConfined

@@ -54,6 +54,9 @@ int cvfu_seals(int descriptor);
 /// How many CPUs the calling thread may run on, or -errno.
 int cvfu_allowed_cpu_count(void);
 
+/// Names the calling thread for tools; the first 15 bytes count.
+void cvfu_name_thread(const char *name);
+
 /// Nanoseconds of CLOCK_MONOTONIC.
 uint64_t cvfu_monotonic_nanoseconds(void);
 

@@ -67,11 +67,3 @@ private final class ForwardedDeferral: AccessDeferral {
     return reply
   }
 }
-
-/// Carries a value that belongs to one loop through the queue of another.
-///
-/// Whoever takes the value out does so on the loop that the value is confined to.
-struct LoopConfined<Value>: @unchecked Sendable {
-  let value: Value
-  init(_ value: Value) { self.value = value }
-}

@@ -9,6 +9,9 @@ import Synchronization
 /// the thread that runs the loop; before it runs, to the thread that sets it up.
 @safe
 public final class EventLoop: @unchecked Sendable {
+  /// How the loop waits for work.
+  public let polling: PollingMode
+
   private let epoll: OwnedDescriptor
   private let wakeup: EventDescriptor
   /// Guards `shared`. A pthread lock: thread sanitizer does not see how a contended `Mutex` orders
@@ -58,6 +61,7 @@ public final class EventLoop: @unchecked Sendable {
   ///
   /// - Throws: `EMFILE` or `ENFILE` when no descriptor is left.
   public init(polling: PollingMode = .adaptive) throws(Errno) {
+    self.polling = polling
     let raw = try Errno.check(epoll_create1(CInt(EPOLL_CLOEXEC)))
     epoll = OwnedDescriptor(adopting: raw)
     wakeup = try EventDescriptor()
@@ -92,7 +96,7 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   /// Whether the calling thread runs this loop. False while nobody does: what is posted then waits.
-  var isRunningHere: Bool { owner.load(ordering: .relaxed) == UInt(pthread_self()) }
+  public var isRunningHere: Bool { owner.load(ordering: .relaxed) == UInt(pthread_self()) }
 
   // MARK: On the loop's thread
 

@@ -29,9 +29,11 @@ public final class PCIFunction {
   private var contents: [ContentPlace: Content] = [:]
   private(set) var regions: [Int: Region] = [:]
   /// What clients may map, by BAR.
-  private(set) var mappings: [Int: RegionMapping] = [:]
+  var mappings: [Int: RegionMapping] = [:]
   private(set) var device: (any PCIDevice)?
-  private var isRealised = false
+  var isRealised = false
+  /// The threads of the device's further loops.
+  var workers: [LoopThread] = []
 
   private struct ContentPlace: Hashable {
     var bar: Int
@@ -95,6 +97,11 @@ public final class PCIFunction {
     device = try make(self)
     try buildRegions()
     isRealised = true
+  }
+
+  deinit {
+    // Before the device goes: what the other loops run may still use it.
+    for worker in workers { worker.end() }
   }
 
   /// The memory behind what clients may map of a BAR; nil where there is nothing.

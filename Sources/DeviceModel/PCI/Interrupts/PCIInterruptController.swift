@@ -57,6 +57,11 @@ final class PCIInterruptController {
     return line
   }
 
+  /// What raises `vector` from any loop.
+  func makeTrigger(vector: Int, home: EventLoop) -> InterruptTrigger {
+    InterruptTrigger(home: home) { [weak self] in self?.raise(vector) }
+  }
+
   /// Whether any line is asserted: the status bit.
   var isPinAsserted: Bool { lines.contains(where: \.isAsserted) }
 
