@@ -25,6 +25,8 @@ static uint32_t free_count;
 static struct sigaction previous;
 static _Atomic bool installed;
 
+uint64_t cvfu_losses;
+
 static void forward(int signal, siginfo_t *info, void *context) {
   if (previous.sa_flags & SA_SIGINFO) {
     previous.sa_sigaction(signal, info, context);
@@ -47,6 +49,9 @@ static void on_bus_error(int signal, siginfo_t *info, void *context) {
     if (start == 0 || address < start || address - start >= byte_count) continue;
     long page = sysconf(_SC_PAGESIZE);
     void *place = (void *)(address & ~((uintptr_t)page - 1));
+    // Before the zeros can be read: whoever reads them finds the mark.
+    atomic_store_explicit(&slots[i].is_lost, 1, memory_order_release);
+    __atomic_fetch_add(&cvfu_losses, 1, __ATOMIC_RELEASE);
     void *patch = mmap(place, (size_t)page, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (patch == MAP_FAILED) {
@@ -55,7 +60,6 @@ static void on_bus_error(int signal, siginfo_t *info, void *context) {
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     }
     if (patch == MAP_FAILED) break;
-    atomic_store_explicit(&slots[i].is_lost, 1, memory_order_release);
     errno = saved;
     return;
   }

@@ -112,6 +112,16 @@ void cvfu_release_mapping(int slot);
 /// Whether a page of the mapping was lost.
 bool cvfu_mapping_is_lost(int slot);
 
+/// How many pages were lost so far, in the whole process; use cvfu_loss_count.
+extern uint64_t cvfu_losses;
+
+/// How many pages were lost so far, in the whole process. What this thread loaded or stored before is
+/// counted: the handler runs in its midst, and the compiler moves no access across the fence.
+static inline uint64_t cvfu_loss_count(void) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  return __atomic_load_n(&cvfu_losses, __ATOMIC_RELAXED);
+}
+
 // --- Byte streams of the host: terminals, pipes, files, sockets ---
 
 /// Reads what is there. Returns the byte count, 0 at the end, or -errno.

@@ -1,27 +1,39 @@
+import CVFIOUserLinux
+
 /// The client's grants at one moment, immutable and quick to search.
 ///
-/// Starts and ends lie in flat sorted tables. A second table divides the span of all grants into
-/// equal slices and tells for each where the search begins, so that a lookup among tens of thousands
-/// of regular grants touches a handful of cache lines; irregular ones cost a binary search within
-/// a slice.
+/// What an access needs of a grant lies side by side in a flat sorted table. A second table divides
+/// the span of all grants into equal slices and tells for each where the search begins, so that a
+/// lookup among tens of thousands of regular grants touches a handful of cache lines; irregular ones
+/// cost a binary search within a slice.
 @safe
 final class DMASnapshot: @unchecked Sendable {
+  /// What an access needs to know of one grant, without touching an object.
+  @safe
+  struct Grant {
+    var first: UInt64
+    var last: UInt64
+    /// Where the grant lies in this process; nil where it is reached otherwise.
+    var start: UnsafeMutableRawPointer?
+    var rights: UInt32
+
+    @inline(__always)
+    func contains(_ address: UInt64) -> Bool { first <= address && address <= last }
+  }
+
   let mappings: [DMAMapping]
-  private let count: Int
+  /// The grants, ascending; `count` of them, or one that holds no address.
+  let grants: UnsafeMutablePointer<Grant>
+  let count: Int
+  /// The process's count of lost pages when `hasLost` was found out.
+  let lossCount: UInt64
+  /// Whether a page of any of the grants was lost.
+  let hasLost: Bool
   private let firstAddress: UInt64
   private let lastAddress: UInt64
   private let sliceShift: UInt64
-  /// Start and last address of each grant, side by side: one cache line tells both.
-  private let bounds: UnsafeMutablePointer<Bounds>
-  /// The rights of each grant, by themselves: a lookup that only asks touches no object.
-  private let rights: UnsafeMutablePointer<UInt8>
   /// For each slice the first grant that ends in it or later; one more entry than slices.
   private let slices: UnsafeMutablePointer<UInt32>
-
-  private struct Bounds {
-    var first: UInt64
-    var last: UInt64
-  }
 
   static let empty = DMASnapshot([])
 
@@ -29,6 +41,9 @@ final class DMASnapshot: @unchecked Sendable {
   init(_ mappings: [DMAMapping]) {
     self.mappings = mappings
     count = mappings.count
+    // Before the mappings are asked: what is lost meanwhile shows in the count.
+    lossCount = cvfu_loss_count()
+    hasLost = lossCount != 0 && mappings.contains(where: \.isLost)
     let first = mappings.first?.range.address.rawValue ?? 0
     let last = mappings.last?.range.lastAddress.rawValue ?? 0
     firstAddress = first
@@ -40,44 +55,28 @@ final class DMASnapshot: @unchecked Sendable {
 
     // Safety: the tables are filled to their whole length here, are never written again and are
     // released by deinit; indexes into them come from this type's own arithmetic.
-    unsafe bounds = UnsafeMutablePointer.allocate(capacity: max(count, 1))
-    unsafe rights = UnsafeMutablePointer.allocate(capacity: max(count, 1))
+    unsafe grants = UnsafeMutablePointer.allocate(capacity: max(count, 1))
     unsafe slices = UnsafeMutablePointer.allocate(capacity: sliceCount + 1)
+    unsafe grants.initialize(to: Grant(first: .max, last: 0, start: nil, rights: 0))
     for (index, mapping) in mappings.enumerated() {
-      unsafe (bounds + index).initialize(
-        to: Bounds(
-          first: mapping.range.address.rawValue, last: mapping.range.lastAddress.rawValue))
-      unsafe (rights + index).initialize(to: UInt8(truncatingIfNeeded: mapping.rights.rawValue))
+      unsafe (grants + index).initialize(
+        to: Grant(
+          first: mapping.range.address.rawValue, last: mapping.range.lastAddress.rawValue,
+          start: mapping.start, rights: mapping.rights.rawValue))
     }
     var next = 0
     for slice in 0..<sliceCount {
       let start = first + UInt64(slice) << shift
-      while next < count, unsafe bounds[next].last < start { next += 1 }
+      while next < count, unsafe grants[next].last < start { next += 1 }
       unsafe (slices + slice).initialize(to: UInt32(next))
     }
     unsafe (slices + sliceCount).initialize(to: UInt32(max(count - 1, 0)))
   }
 
   deinit {
-    // Safety: allocated in init, of a trivial type, and nobody else has the pointers.
-    unsafe bounds.deallocate()
-    unsafe rights.deallocate()
+    // Safety: allocated in init, of trivial types; engines drop their copies with the snapshot.
+    unsafe grants.deallocate()
     unsafe slices.deallocate()
-  }
-
-  /// Whether grant `index`, if there is one, holds `address`.
-  @inline(__always)
-  func grant(_ index: Int, contains address: UInt64) -> Bool {
-    // Safety: below `count`.
-    index < count ? unsafe bounds[index].first <= address && address <= bounds[index].last : false
-  }
-
-  /// Whether grant `index` holds the whole of `range`; nil where it does not, else its rights.
-  @inline(__always)
-  func rights(_ index: Int, over range: DMARange) -> DMARights? {
-    // Safety: `index` came from this snapshot's lookup.
-    guard unsafe range.lastAddress.rawValue <= bounds[index].last else { return nil }
-    return unsafe DMARights(rawValue: UInt32(rights[index]))
   }
 
   /// The grant that holds `address`, or nil.
@@ -92,9 +91,9 @@ final class DMASnapshot: @unchecked Sendable {
     while low < high {
       let middle = (low + high) / 2
       // Safety: below `count`, as every entry of `slices` is.
-      if unsafe bounds[middle].last < address { low = middle + 1 } else { high = middle }
+      if unsafe grants[middle].last < address { low = middle + 1 } else { high = middle }
     }
     // Safety: `low` is at most `count - 1`.
-    return unsafe bounds[low].first <= address && address <= bounds[low].last ? low : nil
+    return unsafe grants[low].contains(address) ? low : nil
   }
 }

@@ -8,7 +8,7 @@ final class DMATransfer {
   private let byteCount: Int
   private var bytes: [UInt8]
   private let completion: (Result<[UInt8], DMAError>) -> Void
-  private var pieces: [(mapping: DMAMapping, offset: UInt64, part: Range<Int>)] = []
+  private var pieces: [DMAEngine.Piece] = []
   private var next = 0
 
   /// - Parameter bytes: what a write moves; empty for a read.
@@ -54,13 +54,9 @@ final class DMATransfer {
     completion(.success(right == .read ? bytes : []))
   }
 
-  private func sendMessage(_ piece: (mapping: DMAMapping, offset: UInt64, part: Range<Int>)) {
-    guard let channel = engine.channel else {
-      return completion(.failure(DMAError(.cancelled, address, byteCount)))
-    }
-    let place = DMAAddress(piece.mapping.range.address.rawValue + piece.offset)
+  private func sendMessage(_ piece: DMAEngine.Piece) {
     if right == .read {
-      Self.read(channel, place, piece.part.count) { [self] result in
+      engine.sendRead(at: piece.address, byteCount: piece.part.count) { [self] result in
         switch result {
         case .failure(let error): completion(.failure(error))
         case .success(let data):
@@ -69,7 +65,7 @@ final class DMATransfer {
         }
       }
     } else {
-      Self.write(channel, place, Array(bytes[piece.part])) { [self] result in
+      engine.sendWrite(at: piece.address, bytes: Array(bytes[piece.part])) { [self] result in
         switch result {
         case .failure(let error): completion(.failure(error))
         case .success: advance()

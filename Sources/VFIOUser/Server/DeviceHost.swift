@@ -50,6 +50,7 @@ public final class DeviceHost {
       interrupts: layout.interrupts.enumerated().map {
         InterruptSet(index: $0.offset, layout: $0.element, loop: loop)
       }, logger: logger)
+    services.dma.remoteAccess.timeout = options.clientTimeout
     fences = FenceQueue(device: device, loop: loop, ledger: ledger)
     services.onFence = { [weak self] reason, action in
       self?.fence(reason, then: action)

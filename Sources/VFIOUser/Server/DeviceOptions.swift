@@ -27,7 +27,7 @@ public struct DeviceOptions: Sendable {
   public var offersTwinSocket = true
   /// How clients lay out DMA messages.
   public var dmaMessageLayout = DMAMessageLayout.automatic
-  /// How long a blocking DMA access waits for the client.
+  /// How long a DMA access waits for the client, where memory is reached by messages.
   public var clientTimeout = Duration.seconds(5)
 
   /// The defaults.

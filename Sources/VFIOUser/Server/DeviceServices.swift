@@ -38,13 +38,17 @@ public final class DeviceServices {
 
   /// A way to the client's memory for handlers that run on another loop.
   ///
-  /// It reaches mapped memory alone: memory that the client serves by messages answers `cancelled`.
-  /// Call it on the device's loop; the result belongs to `other`.
+  /// Memory that the client serves by messages is reached through the device's loop. Call it on the device's loop; the result belongs to `other`.
   public func makeDMAEngine(on other: EventLoop) -> DMAEngine {
-    let engine = dma.makeRemote(on: other)
+    let engine = DMAEngine(home: dma, loop: other)
     remoteEngines.append(engine)
     return engine
   }
+
+  /// Ends what other loops wait for of the client with `cancelled`, now and from now on.
+  ///
+  /// For a bus that is about to join their threads: the device's loop answers nobody meanwhile.
+  public func endRemoteAccess() { dma.remoteAccess.close() }
 
   /// Brings the device to rest, runs `action`, and lets it go on.
   ///

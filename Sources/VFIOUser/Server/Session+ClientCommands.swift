@@ -5,6 +5,8 @@ struct OutstandingCommands {
   struct Entry {
     let access: DMAAccess
     let isRead: Bool
+    /// When the client has had its time to answer.
+    let deadline: MonotonicTime
     /// Nil when the command was cancelled: its reply is awaited and ignored.
     var completion: ((Result<[UInt8], DMAError>) -> Void)?
   }
@@ -28,6 +30,18 @@ struct OutstandingCommands {
   mutating func take(_ number: UInt16) -> Entry? { entries.removeValue(forKey: number) }
 
   func entry(_ number: UInt16) -> Entry? { entries[number] }
+
+  /// Takes the completions whose time is over, leaving the numbers in place.
+  mutating func takeExpired(at now: MonotonicTime) -> [Entry] {
+    let expired = entries.filter { $0.value.completion != nil && $0.value.deadline <= now }
+    for number in expired.keys { entries[number]?.completion = nil }
+    return expired.values.sorted { $0.deadline < $1.deadline }
+  }
+
+  /// When the next of those that wait has had its time; nil when none waits.
+  var nextDeadline: MonotonicTime? {
+    entries.values.lazy.filter { $0.completion != nil }.map(\.deadline).min()
+  }
 
   /// Takes every completion, leaving the numbers in place for replies that are still to come.
   mutating func takeCompletions() -> [Entry] {
@@ -65,10 +79,13 @@ extension Session: DMAMessageChannel {
     _ completion: @escaping (Result<[UInt8], DMAError>) -> Void
   ) {
     let failure = DMAError(.cancelled, access.address, Int(clamping: access.count))
+    let deadline = MonotonicTime.now.advanced(by: host.options.clientTimeout)
     guard end == nil,
       let number = outstanding.add(
-        OutstandingCommands.Entry(access: access, isRead: isRead, completion: completion))
+        OutstandingCommands.Entry(
+          access: access, isRead: isRead, deadline: deadline, completion: completion))
     else { return completion(.failure(failure)) }
+    watchDeadlines()
     let payloadByteCount = DMAAccess.fixedByteCount + data.count
     let frame = [UInt8](byteCount: MessageHeader.byteCount + payloadByteCount) { bytes in
       try? MessageHeader(messageID: number, command: command, payloadByteCount: payloadByteCount)
@@ -86,6 +103,22 @@ extension Session: DMAMessageChannel {
     // Replies are looked for from now on, even while commands are held back.
     noteInterest()
     noteTwinInterest()
+  }
+
+  /// Looks after the commands' deadlines: one timer for all, and none is taken back for a reply.
+  private func watchDeadlines() {
+    guard deadlineTimer == nil, let next = outstanding.nextDeadline else { return }
+    deadlineTimer = host.loop.schedule(after: next.remaining) { [weak self] in
+      guard let self else { return }
+      deadlineTimer = nil
+      for entry in outstanding.takeExpired(at: .now) {
+        logger.warning("the client did not answer a DMA message in time")
+        entry.completion?(
+          .failure(
+            DMAError(.timedOut, entry.access.address, Int(clamping: entry.access.count))))
+      }
+      watchDeadlines()
+    }
   }
 
   /// Takes the reply at the head of `lane` and hands it to whoever waits for it.

@@ -57,6 +57,8 @@ public final class Session {
   var current = AccessInProgress()
   var deferred = DeferredAccesses()
   var outstanding = OutstandingCommands()
+  /// Runs when the oldest of them has had its time.
+  var deadlineTimer: TimerToken?
 
   init(host: DeviceHost, socket: consuming OwnedDescriptor, logger: Logger) throws(Errno) {
     self.host = host
@@ -324,6 +326,8 @@ public final class Session {
     heldCommands.removeAll()
     if let twinWatch { host.loop.unwatch(twinWatch) }
     twinWatch = nil
+    if let deadlineTimer { host.loop.cancel(deadlineTimer) }
+    deadlineTimer = nil
     failOutstandingCommands(.cancelled)
     host.sessionEnded(self)
     onEnd?(reason)

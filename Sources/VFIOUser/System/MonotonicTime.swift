@@ -24,6 +24,12 @@ public struct MonotonicTime: Comparable, Sendable {
     return MonotonicTime(nanoseconds: overflow ? .max : sum)
   }
 
+  /// The time from now until this moment; zero when it has passed.
+  var remaining: Duration {
+    let now = MonotonicTime.now.nanoseconds
+    return .nanoseconds(nanoseconds > now ? Int64(clamping: nanoseconds - now) : 0)
+  }
+
   /// Milliseconds from now until this moment, rounded up; 0 when it has passed.
   var remainingMilliseconds: CInt {
     let now = MonotonicTime.now.nanoseconds

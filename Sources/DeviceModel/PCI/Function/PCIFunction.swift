@@ -101,6 +101,7 @@ public final class PCIFunction {
 
   deinit {
     // Before the device goes: what the other loops run may still use it.
+    services?.endRemoteAccess()
     for worker in workers { worker.end() }
   }
 
