@@ -13,6 +13,8 @@ func runBenchmarks() throws {
     ("posted", benchmarkPostedWrites),
     ("dma", benchmarkDMACopies),
     ("lookup", benchmarkLookups),
+    ("memory", benchmarkGuestMemory),
+    ("spin", benchmarkSpinning),
     ("registers", benchmarkRegisterBlock),
     ("allocations", benchmarkAllocations),
     ("idle", benchmarkIdleProcess),

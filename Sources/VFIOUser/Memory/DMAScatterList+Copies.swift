@@ -244,7 +244,7 @@ extension DMAScatterList {
   private func checkLoss(_ offset: Int, _ count: Int) throws(DMAError) {
     guard isCurrent else {
       // A transfer keeps grants that the engine has let go of.
-      if leased.contains(where: \.isLost) { throw DMAError(.lost, firstAddress, count) }
+      if hasLostLease { throw DMAError(.lost, firstAddress, count) }
       return
     }
     try forEachPart(offset, count) { (segment, within, step) throws(DMAError) in

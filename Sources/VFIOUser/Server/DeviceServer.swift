@@ -21,6 +21,8 @@ public final class DeviceServer {
   private var sessionWatch: WatchToken?
   private var sessionPoller: PollerToken?
   private var interest: EventInterest = []
+  /// How often in a row the socket was empty when the loop looked.
+  private var misses = 0
   /// A client that came while the device was still being brought to rest after the one before.
   private var next: DescriptorHolder?
   private var refused: [RefusedConnection] = []
@@ -157,18 +159,33 @@ public final class DeviceServer {
   private func pump() {
     guard let session else { return }
     loop.noteActivity()
+    misses = 0
     if session.process() == .more {
       let confined = LoopConfined(self)
       loop.post { confined.value.pump() }
     }
   }
 
+  private static let toleratedMisses = 32
+  private static let manyMisses = 4096
+
   /// Looks for a message without being told of one; called while the loop spins.
   private func poll() -> Bool {
     guard let session else { return false }
+    // Asking the kernel costs more than a round of the device's own pollers: a client that has been
+    // silent for a while is asked less often, and epoll tells as well.
+    if misses >= Self.toleratedMisses {
+      misses &+= 1
+      let interval = misses < Self.manyMisses ? 8 : 32
+      if misses % interval != 0 { return false }
+    }
     let before = session.handledCount
     let progress = session.process()
-    guard session.handledCount != before || progress == .ended else { return false }
+    guard session.handledCount != before || progress == .ended else {
+      if misses < Self.toleratedMisses { misses += 1 }
+      return false
+    }
+    misses = 0
     loop.noteActivity()
     return true
   }

@@ -14,27 +14,24 @@ public final class EventLoop: @unchecked Sendable {
 
   private let epoll: OwnedDescriptor
   private let wakeup: EventDescriptor
-  /// Guards `shared`. A pthread lock: thread sanitizer does not see how a contended `Mutex` orders
+  /// Guards `posted`. A pthread lock: thread sanitizer does not see how a contended `Mutex` orders
   /// its holders, and calls that a race.
   private let lock = ConditionLock()
-  private var shared = SharedState()
-  /// Set with work in the queue, so that a spinning loop need not take the lock to look.
-  private let hasPosted = Atomic<Bool>(false)
+  private var posted: [@Sendable () -> Void] = []
+  /// Set with work in the queue and by `stop`, so that a spinning loop need not take the lock to look.
+  private let isWanted = Atomic<Bool>(false)
+  private let isStopping = Atomic<Bool>(false)
+  /// Whether the loop is in epoll, or about to be: only then it has to be woken.
+  private let isAsleep = Atomic<Bool>(false)
   private let owner = Atomic<UInt>(0)
 
   // Confined to the loop's thread.
   private var watches: [Watch?] = []
   private var freeWatches: [Int] = []
-  private var pollers: [Poller] = []
-  private var nextPoller = 0
+  private let pollers = PollerTable()
   private var timers: TimerQueue
   private var waiting: SpinPolicy
   private var ready: [epoll_event]
-
-  private struct SharedState {
-    var posted: [@Sendable () -> Void] = []
-    var isStopping = false
-  }
 
   private final class Watch {
     let descriptor: CInt
@@ -46,11 +43,6 @@ public final class EventLoop: @unchecked Sendable {
       self.generation = generation
       self.handler = handler
     }
-  }
-
-  private struct Poller {
-    let token: PollerToken
-    let poll: () -> Bool
   }
 
   private var nextGeneration: UInt32 = 1
@@ -77,16 +69,21 @@ public final class EventLoop: @unchecked Sendable {
 
   /// Runs `work` on the loop's thread, after what was posted before.
   public func post(_ work: @escaping @Sendable () -> Void) {
-    lock.withLock { shared.posted.append(work) }
-    // Releasing pairs with the acquiring exchange in `runPosted`. The loop cannot miss the wake-up:
-    // it sleeps only in epoll, where the counter keeps it awake.
-    if !hasPosted.exchange(true, ordering: .acquiringAndReleasing) { wakeup.signal() }
+    lock.withLock { posted.append(work) }
+    wake()
   }
 
   /// Makes `run` return once the handler in progress is done.
   public func stop() {
-    lock.withLock { shared.isStopping = true }
-    wakeup.signal()
+    isStopping.store(true, ordering: .releasing)
+    wake()
+  }
+
+  private func wake() {
+    // Sequentially consistent, as in `sleep`: of a loop that falls asleep and work that arrives, one
+    // sees the other. The exchange also pairs with the one in `runPosted`.
+    guard !isWanted.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    if isAsleep.load(ordering: .sequentiallyConsistent) { wakeup.signal() }
   }
 
   /// Whether the calling thread runs this loop, or nobody does.
@@ -103,15 +100,16 @@ public final class EventLoop: @unchecked Sendable {
   /// Runs the loop on this thread until `stop`.
   public func run() throws(Errno) {
     adoptThread()
-    while !lock.withLock({ shared.isStopping }) { try turn(timeout: nil) }
-    lock.withLock { shared.isStopping = false }
+    // Acquiring pairs with `stop`: what its caller did before is seen by whoever runs next.
+    while !isStopping.load(ordering: .acquiring) { try turn(timeout: nil, spinsOn: true) }
+    isStopping.store(false, ordering: .relaxed)
     owner.store(0, ordering: .relaxed)
   }
 
   /// Does what is due, waiting for it at most `timeout`; nil waits without end.
   public func runOnce(timeout: Duration?) throws(Errno) {
     adoptThread()
-    try turn(timeout: timeout.map { MonotonicTime.now.advanced(by: $0) })
+    try turn(timeout: timeout.map { MonotonicTime.now.advanced(by: $0) }, spinsOn: false)
   }
 
   /// Calls `handler` when `descriptor` becomes ready, until `unwatch`.
@@ -166,17 +164,16 @@ public final class EventLoop: @unchecked Sendable {
 
   /// Calls `poll` again and again while the loop spins; it says whether it found work.
   ///
-  /// Every source of a poller must also wake the loop by a descriptor, because loops sleep.
+  /// Every source of a poller must also wake the loop by a descriptor, because loops sleep; with
+  /// ``PollingMode/always`` a loop that has pollers does not. Finding work keeps an adaptive loop
+  /// spinning. Descriptors, timers and posted work get their turn however much pollers find.
   public func addPoller(_ poll: @escaping () -> Bool) -> PollerToken {
     assert(isCurrent)
-    nextPoller += 1
-    let token = PollerToken(number: nextPoller)
-    pollers.append(Poller(token: token, poll: poll))
-    return token
+    return pollers.add(poll)
   }
 
-  /// Ends a poller.
-  public func removePoller(_ token: PollerToken) { pollers.removeAll { $0.token == token } }
+  /// Ends a poller; it may be the one that is running.
+  public func removePoller(_ token: PollerToken) { pollers.remove(token) }
 
   /// Tells the loop that a message was handled: more may follow at once, so spinning may pay.
   func noteActivity() { waiting.noteActivity() }
@@ -190,42 +187,82 @@ public final class EventLoop: @unchecked Sendable {
     waiting.adoptThread()
   }
 
-  private func turn(timeout deadline: MonotonicTime?) throws(Errno) {
+  /// One round of everything.
+  ///
+  /// - Parameter spinsOn: whether finding work is no reason to return.
+  private func turn(timeout deadline: MonotonicTime?, spinsOn: Bool) throws(Errno) {
     if runPosted() { return }
     runTimers()
-    if !pollers.isEmpty, waiting.shouldSpin, spin(until: deadline) { return }
-    if waiting.isEndless, !pollers.isEmpty { return }
-    let asleep = waiting.willSleep()
-    try wait(milliseconds: deadline.map(\.remainingMilliseconds) ?? -1)
-    waiting.didWake(asleep)
+    if !pollers.isEmpty {
+      if waiting.shouldSpin, spin(until: deadline, spinsOn: spinsOn) { return }
+      if waiting.isEndless { return }
+    }
+    try sleep(until: deadline)
     runTimers()
     _ = runPosted()
+  }
+
+  private func sleep(until deadline: MonotonicTime?) throws(Errno) {
+    let asleepSince = waiting.willSleep()
+    // See `wake`.
+    isAsleep.store(true, ordering: .sequentiallyConsistent)
+    if isWanted.load(ordering: .sequentiallyConsistent) {
+      isAsleep.store(false, ordering: .relaxed)
+      return
+    }
+    try wait(milliseconds: deadline.map(\.remainingMilliseconds) ?? -1)
+    waiting.didWake(asleepSince)
   }
 
   private func runTimers() {
     for work in timers.takeDue() { work() }
   }
 
-  /// Looks for work without sleeping. Returns whether some was found.
-  private func spin(until deadline: MonotonicTime?) -> Bool {
+  /// How many rounds of pollers pass between two looks at descriptors and timers.
+  private static let roundsBetweenLooks = 64
+  /// How many rounds of pollers pass between two looks at the clock, where spinning has an end.
+  private static let roundsBetweenTimes = 16
+
+  /// Looks for work without sleeping. Returns whether some was found, or is waiting.
+  private func spin(until deadline: MonotonicTime?, spinsOn: Bool) -> Bool {
+    let hasEnd = !waiting.isEndless || deadline != nil
     var rounds = 0
+    var hasFound = false
     while true {
-      var found = hasPosted.load(ordering: .acquiring)
-      for poller in pollers where poller.poll() { found = true }
-      if found {
-        waiting.noteHit()
-        return true
+      // Acquiring pairs with `wake`, which is called after the work is in the queue.
+      if isWanted.load(ordering: .acquiring) { return true }
+      if pollers.round() {
+        hasFound = true
+        if !spinsOn {
+          noteFound()
+          return true
+        }
+      } else {
+        cvfu_pause()
       }
-      rounds += 1
-      // Descriptors without a poller, and timers, are looked after now and then.
-      if rounds % 64 == 0, (try? wait(milliseconds: 0)) == true { return true }
+      rounds &+= 1
+      if rounds % Self.roundsBetweenLooks == 0 {
+        // Readiness that epoll reports again the next time, and the timers' descriptor.
+        if (try? wait(milliseconds: 0)) == true {
+          if hasFound { noteFound() }
+          return true
+        }
+        if pollers.isEmpty { return true }
+      }
+      guard hasEnd, rounds % Self.roundsBetweenTimes == 0 else { continue }
+      if hasFound { noteFound() }
+      hasFound = false
       let now = MonotonicTime.now
       if waiting.isOver(at: now) || deadline.map({ now >= $0 }) == true {
         waiting.noteMiss()
         return false
       }
-      cvfu_pause()
     }
+  }
+
+  private func noteFound() {
+    waiting.noteHit()
+    waiting.noteActivity()
   }
 
   @discardableResult
@@ -236,8 +273,10 @@ public final class EventLoop: @unchecked Sendable {
     let count = unsafe ready.withUnsafeMutableBufferPointer { (events) -> CInt in
       unsafe epoll_wait(epoll.rawValue, events.baseAddress, capacity, milliseconds)
     }
+    // Before the handlers run: what they post needs no wake-up. Relaxed: a wake-up too many is harmless.
+    let error = Errno.current
+    isAsleep.store(false, ordering: .relaxed)
     if count < 0 {
-      let error = Errno.current
       guard error == .interrupted else { throw error }
       return false
     }
@@ -258,11 +297,13 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   private func runPosted() -> Bool {
-    guard hasPosted.exchange(false, ordering: .acquiringAndReleasing) else { return false }
+    guard isWanted.load(ordering: .relaxed) else { return false }
+    // Taken back before the queue is emptied: what is posted meanwhile sets it again.
+    _ = isWanted.exchange(false, ordering: .sequentiallyConsistent)
     let work = lock.withLock {
-      let posted = shared.posted
-      shared.posted = []
-      return posted
+      let found = posted
+      posted = []
+      return found
     }
     for item in work { item() }
     return !work.isEmpty

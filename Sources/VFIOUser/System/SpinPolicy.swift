@@ -35,7 +35,9 @@ struct SpinPolicy {
     mode != .always && now >= lastActivity.advanced(by: Self.window)
   }
 
-  mutating func noteActivity() { lastActivity = .now }
+  mutating func noteActivity() {
+    if mode == .adaptive { lastActivity = .now }
+  }
 
   mutating func noteHit() { misses = 0 }
 
