@@ -15,8 +15,11 @@ public final class InterruptSet {
   public let flags: InterruptFlags
   /// Told with a vector and its new state whenever a pending state changes.
   public var onPendingChange: ((Int, Bool) -> Void)?
-  /// How many interrupts were delivered since the start, over all vectors.
-  public private(set) var deliveredCount: UInt64 = 0
+  /// How many interrupts were delivered since the start, over all vectors and by all loops.
+  public var deliveredCount: UInt64 {
+    vectors.reduce(deliveredHere) { $0 &+ ($1.direct?.deliveredCount ?? 0) }
+  }
+  private var deliveredHere: UInt64 = 0
 
   private let loop: EventLoop
   private let vectors: [InterruptVector]
@@ -28,6 +31,10 @@ public final class InterruptSet {
     self.flags = layout.flags
     self.loop = loop
     vectors = (0..<layout.count).map { _ in InterruptVector() }
+  }
+
+  deinit {
+    for vector in vectors { vector.direct?.open(nil) }
   }
 
   // MARK: The device's side
@@ -58,12 +65,28 @@ public final class InterruptSet {
     setPending(vector, false)
   }
 
+  /// A way to raise `vector` from any loop.
+  ///
+  /// It tells the client at once where ``raise(_:)`` would, and calls `route` on the device's loop
+  /// where not: the bus decides there what to do.
+  public func makeTrigger(vector: Int, otherwise route: @escaping () -> Void) -> InterruptTrigger {
+    // A line that masks itself has state for every delivery: that is the device's loop's business.
+    guard vectors.indices.contains(vector), !flags.contains(.automasked) else {
+      return InterruptTrigger(home: loop, otherwise: route)
+    }
+    let direct = vectors[vector].direct ?? DirectDelivery()
+    vectors[vector].direct = direct
+    updateDirectDelivery(vector)
+    return InterruptTrigger(home: loop, direct: direct, otherwise: route)
+  }
+
   // MARK: The bus's side
 
   /// Masks or unmasks one vector on the bus's behalf.
   public func setBusMask(_ isMasked: Bool, vector: Int) {
     guard vectors.indices.contains(vector), vectors[vector].isBusMasked != isMasked else { return }
     vectors[vector].isBusMasked = isMasked
+    updateDirectDelivery(vector)
     if isMasked {
       vectors[vector].onMask?.event.signal()
     } else {
@@ -77,6 +100,7 @@ public final class InterruptSet {
     guard gate != self.gate else { return }
     self.gate = gate
     for vector in vectors.indices {
+      updateDirectDelivery(vector)
       switch gate {
       case .open: deliver(vector)
       case .hold: break
@@ -92,6 +116,7 @@ public final class InterruptSet {
       vector.isBusMasked = false
       vector.isAutomasked = false
       setPending(index, false)
+      updateDirectDelivery(index)
     }
   }
 
@@ -111,13 +136,22 @@ public final class InterruptSet {
     if flags.contains(.automasked) { vector.isAutomasked = true }
     // A line stays pending for as long as it is asserted: its next UNMASK delivers it again.
     if !vector.isAsserted { setPending(index, false) }
-    deliveredCount &+= 1
+    deliveredHere &+= 1
     trigger.event.signal()
+  }
+
+  /// Opens or shuts what other loops deliver through, after anything that it depends on has changed.
+  private func updateDirectDelivery(_ index: Int) {
+    let vector = vectors[index]
+    guard let direct = vector.direct else { return }
+    let isClear = gate == .open && !vector.isBusMasked && !vector.isClientMasked
+    direct.open(isClear ? vector.trigger : nil)
   }
 
   private func unmask(_ index: Int) {
     vectors[index].isClientMasked = false
     vectors[index].isAutomasked = false
+    updateDirectDelivery(index)
     deliver(index)
   }
 }
@@ -158,7 +192,9 @@ extension InterruptSet {
 
   private func act(_ action: SetIRQs.Action, _ vector: Int) {
     switch action {
-    case .mask: vectors[vector].isClientMasked = true
+    case .mask:
+      vectors[vector].isClientMasked = true
+      updateDirectDelivery(vector)
     case .unmask: unmask(vector)
     case .trigger: raise(vector)
     }
@@ -182,6 +218,7 @@ extension InterruptSet {
       case .trigger:
         vectors[vector].trigger = event
         if event == nil { vectors[vector].isAutomasked = false }
+        updateDirectDelivery(vector)
         deliver(vector)
       case .mask: vectors[vector].onMask = event
       case .unmask where flags.contains(.automasked): try setResample(event, vector)
@@ -207,6 +244,8 @@ extension InterruptSet {
   /// Drops every descriptor of the client and its masks; the device's side stays as it is.
   func releaseAll() {
     for vector in vectors {
+      // First: whoever delivers through it is done when this returns.
+      vector.direct?.open(nil)
       if let watch = vector.resampleWatch { loop.unwatch(watch) }
       vector.resampleWatch = nil
       vector.resample = nil

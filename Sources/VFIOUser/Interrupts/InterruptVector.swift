@@ -9,6 +9,8 @@ final class InterruptVector {
   /// The client's descriptor that unmasks a level-triggered line (resample).
   var resample: EventDescriptorBox?
   var resampleWatch: WatchToken?
+  /// How other loops deliver the vector; nil while none asked for it.
+  var direct: DirectDelivery?
 
   /// Masked by SET_IRQS.
   var isClientMasked = false

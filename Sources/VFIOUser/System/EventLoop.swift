@@ -230,7 +230,10 @@ public final class EventLoop: @unchecked Sendable {
     var hasFound = false
     while true {
       // Acquiring pairs with `wake`, which is called after the work is in the queue.
-      if isWanted.load(ordering: .acquiring) { return true }
+      if isWanted.load(ordering: .acquiring) {
+        if hasFound { noteFound() }
+        return true
+      }
       if pollers.round() {
         hasFound = true
         if !spinsOn {

@@ -59,7 +59,10 @@ final class PCIInterruptController {
 
   /// What raises `vector` from any loop.
   func makeTrigger(vector: Int, home: EventLoop) -> InterruptTrigger {
-    InterruptTrigger(home: home) { [weak self] in self?.raise(vector) }
+    let route: () -> Void = { [weak self] in self?.raise(vector) }
+    // The gates of MSI-X are shut while it is not in use, and the raise takes the route.
+    return sets[.msix]?.makeTrigger(vector: vector, otherwise: route)
+      ?? InterruptTrigger(home: home, otherwise: route)
   }
 
   /// Whether any line is asserted: the status bit.
