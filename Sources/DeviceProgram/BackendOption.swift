@@ -1,26 +1,44 @@
+import BlockStorage
 import DeviceModel
 import EmulatedDevices
 import Logging
 import VFIOUser
 
-/// What `--backend` says, opened.
+/// What `--backend` and `--namespace` say, opened.
 enum BackendOption {
-  /// Opens the back end for a device, or returns nil where the device works without.
+  /// Opens what a device is connected to, or returns nil where there is nothing.
   ///
   /// - Throws: ``ProgramError`` when it is missing, not wanted, malformed or cannot be opened.
   static func open(
-    _ specification: String?, for declaration: PCIDeviceDeclaration, on loop: EventLoop,
+    _ options: ServeOptions, for declaration: PCIDeviceDeclaration, on loop: EventLoop,
     _ logger: Logger
   ) throws(ProgramError) -> AnyObject? {
     let name = declaration.name
-    guard let specification else {
-      guard let requirement = declaration.backend, requirement.isRequired else { return nil }
+    let requirement = declaration.backend
+    if options.backend != nil, requirement?.isStorage ?? true {
       throw ProgramError(
-        .usage, "\(name) needs --backend SPEC: \(requirement.summary)")
+        .usage,
+        requirement == nil
+          ? "\(name) has no back end: leave --backend out"
+          : "\(name) has no back end: give it storages with --namespace")
     }
-    guard declaration.backend != nil else {
-      throw ProgramError(.usage, "\(name) has no back end: leave --backend out")
+    if !options.namespaces.isEmpty, requirement?.isStorage != true {
+      throw ProgramError(.usage, "\(name) has no namespaces: leave --namespace out")
     }
+    guard let requirement else { return nil }
+    if requirement.isStorage {
+      return try storages(options.namespaces, requirement, name, logger)
+    }
+    guard let specification = options.backend else {
+      guard requirement.isRequired else { return nil }
+      throw ProgramError(.usage, "\(name) needs --backend SPEC: \(requirement.summary)")
+    }
+    return try port(specification, name, on: loop, logger)
+  }
+
+  private static func port(
+    _ specification: String, _ name: String, on loop: EventLoop, _ logger: Logger
+  ) throws(ProgramError) -> CharacterPort {
     do throws(BackendError) {
       let port = CharacterPort()
       port.attach(
@@ -28,6 +46,39 @@ enum BackendOption {
           logger.notice("\(line)")
         })
       return port
+    } catch {
+      throw ProgramError(error.code == .malformed ? .usage : .runtime, "\(name): \(error)")
+    }
+  }
+
+  private static func storages(
+    _ specifications: [String], _ requirement: BackendRequirement, _ name: String,
+    _ logger: Logger
+  ) throws(ProgramError) -> StorageSet {
+    guard specifications.count >= requirement.minimumCount else {
+      let count = requirement.minimumCount == 1 ? "" : " \(requirement.minimumCount) times"
+      throw ProgramError(
+        .usage,
+        "\(name) needs --namespace SPEC\(count): \(requirement.summary)"
+          + " SPEC is \(StorageSpecification.forms)")
+    }
+    guard specifications.count <= requirement.maximumCount else {
+      throw ProgramError(
+        .usage,
+        "\(name) has room for \(requirement.maximumCount) namespaces, not \(specifications.count)")
+    }
+    do throws(StorageError) {
+      // All are understood before the first is opened.
+      var parsed: [StorageSpecification] = []
+      for specification in specifications { parsed.append(try StorageSpecification(specification)) }
+      var storages: [any BlockStorage] = []
+      for (index, specification) in parsed.enumerated() {
+        let storage = try specification.open()
+        let access = storage.traits.isReadOnly ? ", read-only" : ""
+        logger.info("namespace \(index + 1): \(storage.name), \(storage.byteCount) bytes\(access)")
+        storages.append(storage)
+      }
+      return StorageSet(storages)
     } catch {
       throw ProgramError(error.code == .malformed ? .usage : .runtime, "\(name): \(error)")
     }

@@ -52,7 +52,7 @@ public struct DeviceRunner {
       for setting in options.settings { try knobs.set(setting) }
       let function = try PCIFunction(
         kind, knobs: knobs,
-        backend: try BackendOption.open(options.backend, for: declaration, on: loop, logger),
+        backend: try BackendOption.open(options, for: declaration, on: loop, logger),
         loop: loop, logger: logger)
       var deviceOptions = DeviceOptions()
       deviceOptions.onDisconnect = options.onDisconnect

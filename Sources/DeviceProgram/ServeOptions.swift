@@ -1,11 +1,12 @@
 import ArgumentParser
+import BlockStorage
 import Logging
 import VFIOUser
 
 /// The command line that every device program has.
 ///
-/// `--socket-path PATH | --fd N [--set KNOB=VALUE]... [--backend SPEC] [--poll never|adaptive|always]
-/// [--on-disconnect keep|reset] [--log-level L]`
+/// `--socket-path PATH | --fd N [--set KNOB=VALUE]... [--backend SPEC] [--namespace SPEC]...
+/// [--poll never|adaptive|always] [--on-disconnect keep|reset] [--log-level L]`
 public struct ServeOptions: ParsableArguments {
   /// Where to listen.
   @Option(
@@ -34,6 +35,14 @@ public struct ServeOptions: ParsableArguments {
     help: ArgumentHelp(
       "Connect the device to the host: stdio, pty, file:PATH or unix:PATH.", valueName: "spec"))
   public var backend: String?
+
+  /// The storages of a device that has some, in order.
+  @Option(
+    name: .customLong("namespace"),
+    help: ArgumentHelp(
+      "Give the device a storage: \(StorageSpecification.forms). May be repeated.",
+      valueName: "spec"))
+  public var namespaces: [String] = []
 
   /// How the loop waits.
   @Option(

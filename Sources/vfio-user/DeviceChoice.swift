@@ -21,15 +21,25 @@ enum DeviceChoice {
   ///
   /// - Throws: what the declarations throw.
   static func manual(of kind: any PCIDevice.Type) throws -> DeviceManual {
-    let backends =
-      kind.declaration.backend == nil
-      ? []
+    return try kind.declaration.manual(backends: backends(for: kind.declaration.backend))
+  }
+
+  private static func backends(for requirement: BackendRequirement?) -> [ManualBackend] {
+    guard let requirement else { return [] }
+    return requirement.isStorage
+      ? [
+        ManualBackend("memory:SIZE", "Memory of this process; gone with it."),
+        ManualBackend(
+          "file:PATH[,direct=on][,readonly=on]",
+          "A file or a block device; direct: past the page cache. A comma in PATH is written twice."),
+        ManualBackend("null:SIZE", "Nothing: requests are done at once and move no bytes."),
+        ManualBackend("nbd:URI", "An export of an NBD server."),
+      ]
       : [
         ManualBackend("stdio", "Standard input and output."),
         ManualBackend("pty", "A new pseudo-terminal, whose path is logged."),
         ManualBackend("file:PATH", "Output is appended to a file; there is no input."),
         ManualBackend("unix:PATH", "A UNIX socket that listens, and has one peer at a time."),
       ]
-    return try kind.declaration.manual(backends: backends)
   }
 }

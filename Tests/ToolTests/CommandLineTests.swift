@@ -38,6 +38,7 @@ import VFIOUser
     Mistake("serve serial --socket-path x --backend carrier-pigeon", 64, "unix:PATH"),
     Mistake("serve serial --socket-path x --backend file:", 64, "needs a path"),
     Mistake("serve serial --socket-path x --backend file:/nonexistent/x", 1, "folder"),
+    Mistake("serve edu --socket-path x --namespace memory:1M", 64, "leave --namespace out"),
     Mistake("serve edu --socket-path /nonexistent/x", 1, "make its folder first"),
     Mistake("serve edu --socket-path \(String(repeating: "x", count: 200))", 1, "107 bytes"),
     Mistake("serve edu --fd 200", 1, "pass a listening or a connected UNIX socket"),
