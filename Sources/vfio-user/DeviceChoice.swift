@@ -31,7 +31,8 @@ enum DeviceChoice {
         ManualBackend("memory:SIZE", "Memory of this process; gone with it."),
         ManualBackend(
           "file:PATH[,direct=on][,readonly=on]",
-          "A file or a block device; direct: past the page cache. A comma in PATH is written twice."),
+          "A file or a block device; direct: past the page cache. In PATH a comma is written twice."
+        ),
         ManualBackend("null:SIZE", "Nothing: requests are done at once and move no bytes."),
         ManualBackend("nbd:URI", "An export of an NBD server."),
       ]

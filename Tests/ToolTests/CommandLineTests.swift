@@ -66,7 +66,7 @@ import VFIOUser
     let own = try Program.run("Ticker", ["--help"])
     #expect(tool.ending == .exited(0) && own.ending == .exited(0))
     #expect(options(tool.output) == options(own.output))
-    #expect(options(own.output).count == 8)
+    #expect(options(own.output).count == 9)
     #expect(own.output.contains("shortest-period (integer from 1 to 1000; default 1)"))
   }
 

@@ -58,7 +58,8 @@ public enum StorageSpecification: Sendable, Hashable {
     guard let byteCount = StorageSize.parse(text) else {
       throw StorageError(
         .malformed,
-        "storage \"\(specification)\" needs a size: a number of bytes, with K, M, G or T, such as 1G")
+        "storage \"\(specification)\" needs a size: a number of bytes, with K, M, G or T,"
+          + " such as 1G")
     }
     guard byteCount > 0, byteCount % sizeUnit == 0 else {
       throw StorageError(
