@@ -52,6 +52,9 @@ func benchmarkGuestMemory(_ report: inout Report) throws {
       try best("engine: load of 64 bits", nil) { index throws(DMAError) in
         sum &+= try dma.load(at: DMAAddress(0x10_0000 + UInt64(index & 1023) &<< 3))
       },
+      try best("device memory: load of a 32-bit doorbell", nil) { index throws(DMAError) in
+        sum &+= UInt64((try? memory.load32(at: index & 1023 &<< 2)) ?? 0)
+      },
       try best("begin and end of a transfer", nil) { _ throws(DMAError) in
         other.beginTransfer()
         other.endTransfer()

@@ -56,7 +56,8 @@ struct MemoryMapping: ~Copyable, @unchecked Sendable {
   }
 
   /// Whether a page of the mapping vanished and reads as zeros since.
-  var isLost: Bool { cvfu_mapping_is_lost(guardSlot) }
+  @inline(__always)
+  var isLost: Bool { cvfu_loss_count() != 0 && cvfu_mapping_is_lost(guardSlot) }
 
   /// The size of a page, in bytes.
   static let pageSize: Int = sysconf(CInt(_SC_PAGESIZE))
