@@ -14,12 +14,14 @@ demo: build
 build: prerequisites
 	$(SWIFT) build $(RELEASE) --product vfio-user
 
-test: prerequisites
+test:
+	@Scripts/prerequisites test
 	Scripts/test
 
 # Format and lint, every target with strict memory safety (set in Package.swift, warnings are
 # errors), and the tests.
 check: lint
+	@Scripts/prerequisites test
 	$(SWIFT) build --build-tests
 	Scripts/test unit
 

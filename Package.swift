@@ -45,7 +45,12 @@ let package = Package(
     .target(name: "DeviceModel", dependencies: ["VFIOUser"], swiftSettings: strict),
     // What the NVMe specification defines, for both ends: no I/O.
     .target(name: "NVMe", swiftSettings: strict),
-    .target(name: "BlockStorage", dependencies: ["VFIOUser"], swiftSettings: strict),
+    // liburing is small, and linked statically: who runs a program built with it needs no library.
+    .target(
+      name: "CBlockStorageLinux", linkerSettings: [.linkedLibrary(":liburing.a")]),
+    .target(
+      name: "BlockStorage", dependencies: ["VFIOUser", "CBlockStorageLinux"],
+      swiftSettings: strict),
     .target(name: "NVMeDriver", dependencies: ["VFIOUser", "NVMe"], swiftSettings: strict),
     .target(
       name: "EmulatedDevices", dependencies: ["DeviceModel", "BlockStorage", "NVMe"],

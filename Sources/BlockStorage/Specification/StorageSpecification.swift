@@ -133,7 +133,8 @@ public enum StorageSpecification: Sendable, Hashable {
           .unavailable, "storage \(description): this process cannot have that much memory", error)
       }
     case .null(let byteCount): return NullStorage(byteCount: byteCount)
-    case .file, .nbd:
+    case .file(let path, let options): return try FileStorage(path: path, options)
+    case .nbd:
       throw StorageError(.unavailable, "storage \(description): not supported by this build")
     }
   }

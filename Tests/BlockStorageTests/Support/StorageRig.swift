@@ -7,6 +7,10 @@ final class StorageRig: BlockRequestOwner {
   let loop: EventLoop
   let engine: DMAEngine
   let channel: any BlockChannel
+  /// The grants of a client that is not there.
+  let table = DMATable(capacity: 16)
+  let ledger = LeaseLedger()
+  private let client = ArrayClient()
   /// How the pending requests ended, by tag.
   private(set) var ends: [Int: Errno?] = [:]
   private(set) var isSubmitting = false
@@ -15,7 +19,8 @@ final class StorageRig: BlockRequestOwner {
 
   init(_ storage: any BlockStorage) throws {
     loop = try EventLoop(polling: .never)
-    engine = DMAEngine(loop: loop, table: nil)
+    engine = DMAEngine(loop: loop, table: table, ledger: ledger)
+    engine.channel = client
     channel = try storage.makeChannel(on: loop)
   }
 
@@ -43,6 +48,32 @@ final class StorageRig: BlockRequestOwner {
     request.isDurable = isDurable
     request.tag = tag
     return request
+  }
+
+  func takeEnd(_ tag: Int) -> Errno?? { ends.removeValue(forKey: tag) }
+  func forgetEnds() { ends = [:] }
+
+  /// Grants memory that is mapped in this process.
+  func grant(_ address: UInt64, _ memory: SharedMemory) throws {
+    try insert(address, memory.byteCount) { range in
+      try DMAMapping(
+        range, rights: [.read, .write], file: memory.descriptor.duplicate(), offset: 0)
+    }
+  }
+
+  /// Grants memory that is reached by messages.
+  func grantMessages(_ address: UInt64, _ byteCount: Int) throws {
+    try insert(address, byteCount) { DMAMapping(messages: $0, rights: [.read, .write]) }
+  }
+
+  private func insert(
+    _ address: UInt64, _ byteCount: Int, _ make: (DMARange) throws -> DMAMapping
+  ) throws {
+    let range = DMARange(address: DMAAddress(address), byteCount: UInt64(byteCount))
+    let mapping = try make(try #require(range))
+    engine.invalidate()
+    table.discardSnapshot()
+    try table.insert(mapping)
   }
 
   func submit(_ request: BlockRequest) -> BlockOutcome {
@@ -88,6 +119,31 @@ final class StorageRig: BlockRequestOwner {
   func perform(_ operation: BlockOperation, at offset: UInt64 = 0, byteCount: Int = 0) throws
     -> Errno?
   { try run(request(operation, at: offset, byteCount: byteCount)) }
+}
+
+/// A client that answers DMA messages at once, from an array.
+private final class ArrayClient: DMAMessageChannel {
+  var memory = [UInt8](repeating: 0, count: 1 << 20)
+  var maximumTransferByteCount = 4096
+
+  func sendRead(
+    at address: DMAAddress, byteCount: Int,
+    completion: @escaping (Result<[UInt8], DMAError>) -> Void
+  ) {
+    let start = Int(address.rawValue)
+    completion(.success(Array(memory[start..<(start + byteCount)])))
+  }
+
+  func sendWrite(
+    at address: DMAAddress, bytes: [UInt8],
+    completion: @escaping (Result<[UInt8], DMAError>) -> Void
+  ) {
+    let start = Int(address.rawValue)
+    memory.replaceSubrange(start..<(start + bytes.count), with: bytes)
+    completion(.success([]))
+  }
+
+  func pump(until isDone: () -> Bool) -> Bool { isDone() }
 }
 
 extension IOBuffer {
