@@ -283,6 +283,9 @@ public final class PCIFunction {
   /// While the vector is masked, or the function may not write to memory, it is pending.
   public func raise(vector: Int) { interruptController.raise(vector) }
 
+  /// Whether the driver has turned on MSI or MSI-X, so that the pin is out of use.
+  public var usesMessageInterrupts: Bool { interruptController.usesMessages }
+
   /// Runs `work` on the loop, `delay` from now or a little later.
   ///
   /// It waits while the device is quiet, and a reset cancels it.

@@ -68,6 +68,9 @@ final class PCIInterruptController {
   /// Whether any line is asserted: the status bit.
   var isPinAsserted: Bool { lines.contains(where: \.isAsserted) }
 
+  /// Whether messages are in use, and the pin is not.
+  var usesMessages: Bool { state.usesMessages }
+
   /// The pending bits of MSI.
   var pendingMSIs: UInt32 {
     guard let set = sets[.msi], let msi = interrupts.msi else { return 0 }

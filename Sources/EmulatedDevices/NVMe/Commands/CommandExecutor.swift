@@ -1,0 +1,312 @@
+import BlockStorage
+import DeviceModel
+import NVMe
+
+/// Carries out the I/O commands of one group: checks them, finds their data, asks the storage.
+///
+/// Reads and writes of the usual shape go straight through ``transfer(_:_:_:isWrite:)``; commands of
+/// several steps are ``CommandSteps``.
+///
+/// Threads: confined to its loop.
+///
+/// Source: NVMe 1.4, section 6.
+final class CommandExecutor: BlockRequestOwner {
+  let engine: DMAEngine
+  let namespaces: NamespaceTable
+  let limits: TransferLimits
+  let pointer: DataPointer
+  /// The controller's memory page size (CC.MPS) in bytes.
+  var pageByteCount = 4096
+  /// Whether requests are pending, so that polling may find some done.
+  private(set) var hasPending = false
+  private let pool: RequestPool
+  private var channels: ContiguousArray<any BlockChannel> = []
+  private var tallies: ContiguousArray<NamespaceTally> = []
+  private var pendingCount = 0
+  private var needsKick = false
+  private var isClosing = false
+
+  init(
+    engine: DMAEngine, namespaces: NamespaceTable, limits: TransferLimits, pool: RequestPool
+  ) {
+    self.engine = engine
+    self.namespaces = namespaces
+    self.limits = limits
+    self.pool = pool
+    pointer = DataPointer(engine, limits)
+  }
+
+  /// Opens a way to each storage; on the loop. One that cannot be opened fails its commands.
+  func open(on loop: EventLoop) {
+    for namespace in namespaces.all {
+      do throws(Errno) {
+        channels.append(try namespace.storage.makeChannel(on: loop))
+      } catch {
+        channels.append(BrokenChannel(error))
+      }
+      tallies.append(NamespaceTally())
+    }
+  }
+
+  func close() {
+    publishTallies()
+    isClosing = true
+    for channel in channels { channel.close() }
+  }
+
+  /// Looks for ended requests; whether there were any.
+  func poll() -> Bool {
+    var found = false
+    for channel in channels where channel.poll() { found = true }
+    return found
+  }
+
+  /// Hands what was submitted to the storages: the end of a batch.
+  @inline(__always)
+  func kick() {
+    guard needsKick else { return }
+    needsKick = false
+    for channel in channels { channel.kick() }
+  }
+
+  /// Adds what was counted here to the namespaces' counters.
+  func publishTallies() {
+    for index in tallies.indices {
+      namespaces.all[index].counters.add(tallies[index])
+      tallies[index] = NamespaceTally()
+    }
+  }
+
+  // MARK: Commands
+
+  /// Starts a command of an I/O queue.
+  @inline(__always)
+  func execute(_ request: NVMeRequest) {
+    let header = request.entry.words[0]
+    // Neither fused nor anything reserved.
+    guard header & 0x3f00 == 0 else {
+      return refuse(request, .invalidField, at: 1)
+    }
+    let index = Int(header >> 32) - 1
+    guard index >= 0, index < channels.count else { return executeUnaddressed(request) }
+    let namespace = namespaces.all[index]
+    switch UInt8(truncatingIfNeeded: header) {
+    case IOOpcode.read.rawValue: transfer(request, namespace, index, isWrite: false)
+    case IOOpcode.write.rawValue: transfer(request, namespace, index, isWrite: true)
+    default: executeOther(request, namespace, index)
+    }
+  }
+
+  /// Read and Write.
+  @inline(__always)
+  private func transfer(
+    _ request: NVMeRequest, _ namespace: NVMeNamespace, _ index: Int, isWrite: Bool
+  ) {
+    let first = request.entry.words[5]
+    let count = request.entry.blockCount
+    let shift = namespace.blockShift
+    let byteCount = count << shift
+    let total = namespace.blockCount
+    guard first < total, UInt64(count) <= total - first else {
+      return refuse(request, .blockOutOfRange, at: 40)
+    }
+    guard byteCount <= limits.transferByteCount else {
+      return refuse(request, .invalidField, at: 48)
+    }
+    if let status = obstacle(request, namespace, first, count, isWrite: isWrite) {
+      return request.complete(status)
+    }
+    let block = request.block
+    if let status = pointer.resolve(
+      request.entry, byteCount, isWrite ? .read : .write, pageByteCount: pageByteCount,
+      to: block.data)
+    {
+      return refuse(request, status, at: 24)
+    }
+    block.operation = isWrite ? .write : .read
+    block.byteOffset = first << UInt64(shift)
+    block.byteCount = byteCount
+    block.isDurable = isWrite && request.entry.forcesUnitAccess
+    if isWrite {
+      tallies[index].writes &+= 1
+      tallies[index].writtenBytes &+= UInt64(byteCount)
+    } else {
+      tallies[index].reads &+= 1
+      tallies[index].readBytes &+= UInt64(byteCount)
+    }
+    switch channels[index].submit(block) {
+    case .done: finish(request, namespace)
+    case .failed(let error): request.complete(status(for: error, block, namespace))
+    case .pending: notePending()
+    }
+  }
+
+  /// What keeps a command from its blocks; as a rule nothing.
+  @inline(__always)
+  func obstacle(
+    _ request: NVMeRequest, _ namespace: NVMeNamespace, _ first: UInt64, _ count: Int,
+    isWrite: Bool
+  ) -> NVMeStatus? {
+    // Protection information (PRINFO) has no use without metadata.
+    guard request.entry.words[6] & 0x3c00_0000 == 0 else { return .invalidField }
+    if isWrite {
+      return namespace.isReadOnly ? .namespaceWriteProtected : formatObstacle(namespace)
+    }
+    if namespace.hasUncorrectable,
+      let block = namespace.firstUncorrectable(in: first..<(first + UInt64(count)))
+    {
+      request.errorBlock = block
+      namespace.counters.noteMediaError()
+      return .unrecoveredReadError
+    }
+    return formatObstacle(namespace)
+  }
+
+  @inline(__always)
+  private func formatObstacle(_ namespace: NVMeNamespace) -> NVMeStatus? {
+    namespace.isFormatting ? .formatInProgress : nil
+  }
+
+  @inline(__always)
+  private func finish(_ request: NVMeRequest, _ namespace: NVMeNamespace) {
+    if namespace.hasUncorrectable, request.block.operation != .read { noteWritten(request) }
+    request.complete(.success)
+  }
+
+  @inline(never)
+  private func noteWritten(_ request: NVMeRequest) {
+    guard let namespace = namespaces[request.entry.namespaceIdentifier] else { return }
+    let block = request.block
+    guard block.operation == .write || block.operation == .writeZeroes else { return }
+    let first = block.byteOffset >> UInt64(namespace.blockShift)
+    namespace.markWritten(
+      first..<(first + UInt64(block.byteCount >> namespace.blockShift)))
+  }
+
+  @inline(never)
+  func refuse(_ request: NVMeRequest, _ status: NVMeStatus, at byte: UInt16) {
+    request.parameterLocation = byte
+    request.complete(status)
+  }
+
+  /// A command whose namespace does not exist, or that is for all of them.
+  @inline(never)
+  private func executeUnaddressed(_ request: NVMeRequest) {
+    let entry = request.entry
+    guard IOOpcode(rawValue: entry.opcode).isSupported else {
+      return refuse(request, .invalidOpcode, at: 0)
+    }
+    if entry.namespaceIdentifier == NamespaceTable.broadcast, entry.opcode == IOOpcode.flush.rawValue
+    {
+      return start(FlushSteps(self, request, namespaces.all), request)
+    }
+    refuse(request, .invalidNamespaceOrFormat, at: 4)
+  }
+
+  @inline(never)
+  private func executeOther(_ request: NVMeRequest, _ namespace: NVMeNamespace, _ index: Int) {
+    let opcode = IOOpcode(rawValue: request.entry.opcode)
+    if namespace.isFormatting, opcode.isSupported { return request.complete(.formatInProgress) }
+    switch opcode {
+    case .flush: start(FlushSteps(self, request, [namespace]), request)
+    case .writeZeroes: writeZeroes(request, namespace, index)
+    case .writeUncorrectable: writeUncorrectable(request, namespace)
+    case .compare: compare(request, namespace)
+    case .verify: verify(request, namespace)
+    case .datasetManagement: manageDataset(request, namespace)
+    case .copy: copy(request, namespace)
+    default: refuse(request, .invalidOpcode, at: 0)
+    }
+  }
+
+  // MARK: The storage
+
+  @inline(__always)
+  private func notePending() {
+    pendingCount &+= 1
+    hasPending = true
+    needsKick = true
+  }
+
+  /// Hands a request of a command of several steps to its storage.
+  func submit(_ block: BlockRequest, _ namespace: NVMeNamespace) -> BlockOutcome {
+    let outcome = channels[Int(namespace.identifier) - 1].submit(block)
+    if outcome == .pending { notePending() }
+    return outcome
+  }
+
+  /// Hands the command's own request to its storage, and ends the command with it.
+  func submitOnly(_ request: NVMeRequest, _ namespace: NVMeNamespace) {
+    switch submit(request.block, namespace) {
+    case .done: finish(request, namespace)
+    case .failed(let error):
+      request.complete(status(for: error, request.block, namespace))
+    case .pending: break
+    }
+  }
+
+  func completed(_ block: BlockRequest, _ error: Errno?) {
+    pendingCount &-= 1
+    hasPending = pendingCount != 0
+    guard !isClosing else { return }
+    let request = pool.all[block.tag]
+    if let steps = request.steps {
+      steps.advance(error)
+      // A step that came from the storage's own wake-up has no batch whose end would hand it on.
+      kick()
+      return
+    }
+    guard let namespace = namespaces[request.entry.namespaceIdentifier] else {
+      return request.complete(.internalError)
+    }
+    if let error { return request.complete(status(for: error, block, namespace)) }
+    finish(request, namespace)
+  }
+
+  /// Begins a command of several steps.
+  func start(_ steps: any CommandSteps, _ request: NVMeRequest) {
+    request.steps = steps
+    steps.advance(nil)
+  }
+
+  /// What a driver is told of an error of the storage.
+  func status(
+    for error: Errno, _ block: BlockRequest, _ namespace: NVMeNamespace
+  ) -> NVMeStatus {
+    switch error {
+    // The data's memory was taken away, or the bus lets nobody at it.
+    case .badAddress, .permissionDenied, .notPermitted: return .dataTransferError
+    case .noSpace, .diskQuotaExceeded, .fileTooLarge: return .capacityExceeded
+    case .readOnlyFileSystem: return .namespaceWriteProtected
+    case .invalidArgument, .noMemory: return .internalError
+    default:
+      namespace.counters.noteMediaError()
+      return block.operation == .read ? .unrecoveredReadError : .writeFault
+    }
+  }
+
+  /// Counts what a command of several steps moves.
+  func tally(_ namespace: NVMeNamespace, readBytes: Int = 0, writtenBytes: Int = 0) {
+    let index = Int(namespace.identifier) - 1
+    if readBytes > 0 {
+      tallies[index].reads &+= 1
+      tallies[index].readBytes &+= UInt64(readBytes)
+    }
+    if writtenBytes > 0 {
+      tallies[index].writes &+= 1
+      tallies[index].writtenBytes &+= UInt64(writtenBytes)
+    }
+  }
+}
+
+extension IOOpcode {
+  /// Whether the controller carries out such commands.
+  var isSupported: Bool {
+    switch self {
+    case .flush, .write, .read, .writeUncorrectable, .compare, .writeZeroes, .datasetManagement,
+      .verify, .copy:
+      true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import BlockStorage
+import Synchronization
+
+/// Blocks that a driver can address: one storage, seen in blocks of a size that can be changed.
+///
+/// Threads: any.
+final class NVMeNamespace: Sendable {
+  /// Namespace identifier (NSID), from 1.
+  let identifier: UInt32
+  let storage: any BlockStorage
+  let isReadOnly: Bool
+  /// IEEE Extended Unique Identifier (EUI64), the same each time for a serial number.
+  let extendedUniqueIdentifier: UInt64
+  /// What the health log counts.
+  let counters = NamespaceCounters()
+
+  private let shift: Atomic<Int>
+  /// Blocks that Write Uncorrectable has made unreadable; gone when the process ends.
+  private let uncorrectable = Mutex(BlockRangeSet())
+  private let mayBeUncorrectable = Atomic<Bool>(false)
+  private let formatting = Atomic<Bool>(false)
+
+  /// - Parameter blockByteCount: the size of a block in bytes, 512 or 4096.
+  init(
+    identifier: UInt32, storage: any BlockStorage, blockByteCount: Int, serial: String
+  ) {
+    self.identifier = identifier
+    self.storage = storage
+    isReadOnly = storage.traits.isReadOnly
+    shift = Atomic(blockByteCount.trailingZeroBitCount)
+    // FNV-1a of the serial number, under a locally administered identifier.
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in "\(serial)/\(identifier)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    extendedUniqueIdentifier = hash & 0x00ff_ffff_ffff_ffff | 0x0200_0000_0000_0000
+  }
+
+  /// A block's size in bytes, as a power of two: 9 or 12.
+  @inline(__always) var blockShift: Int { shift.load(ordering: .relaxed) }
+  /// A block's size in bytes.
+  var blockByteCount: Int { 1 << blockShift }
+  /// Namespace Size (NSZE): how many blocks there are.
+  @inline(__always) var blockCount: UInt64 { storage.byteCount >> UInt64(blockShift) }
+
+  /// Changes the size of blocks, as Format NVM does; nothing may be in flight.
+  func setBlockByteCount(_ count: Int) {
+    shift.store(count.trailingZeroBitCount, ordering: .relaxed)
+    forgetUncorrectable()
+  }
+
+  /// Whether a format is going on, so that I/O is refused.
+  var isFormatting: Bool {
+    get { formatting.load(ordering: .acquiring) }
+    set { formatting.store(newValue, ordering: .releasing) }
+  }
+
+  // MARK: Uncorrectable blocks
+
+  /// Whether any block may be unreadable: one load, for the path of every command.
+  @inline(__always) var hasUncorrectable: Bool { mayBeUncorrectable.load(ordering: .acquiring) }
+
+  /// The first unreadable block of a range.
+  func firstUncorrectable(in range: Range<UInt64>) -> UInt64? {
+    uncorrectable.withLock { $0.first(in: range) }
+  }
+
+  func markUncorrectable(_ range: Range<UInt64>) {
+    uncorrectable.withLock { $0.insert(range) }
+    mayBeUncorrectable.store(true, ordering: .releasing)
+  }
+
+  /// The range was written, and can be read again.
+  func markWritten(_ range: Range<UInt64>) {
+    uncorrectable.withLock {
+      $0.remove(range)
+      if $0.isEmpty { mayBeUncorrectable.store(false, ordering: .releasing) }
+    }
+  }
+
+  func forgetUncorrectable() {
+    uncorrectable.withLock { $0 = BlockRangeSet() }
+    mayBeUncorrectable.store(false, ordering: .releasing)
+  }
+}

@@ -1,0 +1,191 @@
+import DeviceModel
+import NVMe
+
+/// What a driver learns of its commands: a ring in guest memory that the controller fills.
+///
+/// Threads: confined to its group's loop.
+///
+/// Source: NVMe 1.4, sections 4.1 and 4.6.
+final class CompletionQueue {
+  /// A completion that finds no room waits for some.
+  private struct Parked {
+    var queue: SubmissionQueue
+    var result: UInt32
+    var commandIdentifier: UInt16
+    var status: NVMeStatus
+  }
+
+  /// Queue identifier; 0 is the admin queue.
+  let identifier: UInt16
+  let entryCount: Int
+  let window: DMAWindow
+  /// Its interrupt vector; nil when the driver wants none.
+  let vector: Int?
+  let trigger: InterruptTrigger?
+  unowned let group: QueueGroup
+  /// The entry that is written next.
+  private(set) var tail = 0
+  /// Up to where the driver has read.
+  private(set) var head = 0
+  /// Completions that the driver has not been interrupted for.
+  private(set) var unsignalled = 0
+  /// Completions that wait for room, the oldest first.
+  private var parked: [Parked] = []
+  var hasParked = false
+  var shadow: ShadowDoorbells?
+  var coalescing = InterruptCoalescing()
+  private var coalescingTimer: TimerToken?
+  private var phase = true
+  private var isBroken = false
+
+  /// Where its doorbell lies from the start of the doorbells.
+  var doorbellOffset: Int { Int(identifier) * 8 + 4 }
+  /// Whether the driver has not read everything yet.
+  var hasUnread: Bool { head != tail }
+
+  init(
+    identifier: UInt16, entryCount: Int, window: DMAWindow, vector: Int?,
+    trigger: InterruptTrigger?, group: QueueGroup
+  ) {
+    self.identifier = identifier
+    self.entryCount = entryCount
+    self.window = window
+    self.vector = vector
+    self.trigger = trigger
+    self.group = group
+  }
+
+  /// Tells the driver of the end of a command.
+  @inline(__always)
+  func post(
+    _ queue: SubmissionQueue, result: UInt32, commandIdentifier: UInt16, status: NVMeStatus
+  ) {
+    if hasParked || !hasRoom() {
+      return park(
+        Parked(
+          queue: queue, result: result, commandIdentifier: commandIdentifier, status: status))
+    }
+    write(queue, result, commandIdentifier, status)
+  }
+
+  /// Takes the driver's word of how far it has read; parked completions follow.
+  ///
+  /// - Returns: whether there was room for some of them.
+  func takeHead() -> Bool {
+    readHead()
+    guard hasParked else { return false }
+    var count = 0
+    while count < parked.count, hasRoom() {
+      let next = parked[count]
+      write(next.queue, next.result, next.commandIdentifier, next.status)
+      count += 1
+    }
+    parked.removeFirst(count)
+    hasParked = !parked.isEmpty
+    return count > 0
+  }
+
+  /// Forgets parked completions of a queue that is gone.
+  func forget(_ queue: SubmissionQueue) {
+    parked.removeAll { $0.queue === queue }
+    hasParked = !parked.isEmpty
+  }
+
+  /// Whether an entry is free: the ring is full when the next entry would meet the head.
+  @inline(__always)
+  private func hasRoom() -> Bool {
+    let next = tail &+ 1
+    if (next == entryCount ? 0 : next) != head { return true }
+    readHead()
+    return (next == entryCount ? 0 : next) != head
+  }
+
+  @inline(never)
+  private func readHead() {
+    guard let value = group.doorbell(doorbellOffset, shadow) else { return }
+    // A head may only move over entries that were written.
+    let new = Int(value)
+    guard new != head else { return }
+    let written = tail >= head ? tail - head : tail + entryCount - head
+    let taken = new >= head ? new - head : new + entryCount - head
+    guard new < entryCount, taken <= written else { return group.noteInvalidHead(self, value) }
+    head = new
+    if let shadow { try? shadow.eventIndexes.store32(value, at: doorbellOffset) }
+  }
+
+  @inline(never)
+  private func park(_ entry: Parked) {
+    parked.append(entry)
+    hasParked = true
+    group.willNeedHead(self)
+  }
+
+  @inline(__always)
+  private func write(
+    _ queue: SubmissionQueue, _ result: UInt32, _ commandIdentifier: UInt16,
+    _ status: NVMeStatus
+  ) {
+    let entry = CompletionQueueEntry(
+      result: result, submissionQueueHead: UInt16(truncatingIfNeeded: queue.head),
+      submissionQueue: queue.identifier, commandIdentifier: commandIdentifier, phase: phase,
+      status: status)
+    do {
+      try window.store16Bytes(
+        entry.low, entry.high, at: tail &* CompletionQueueEntry.byteCount)
+    } catch {
+      return fail()
+    }
+    tail &+= 1
+    if tail == entryCount {
+      tail = 0
+      phase.toggle()
+    }
+    if unsignalled == 0 { group.willSignal(self) }
+    unsignalled &+= 1
+  }
+
+  @inline(never)
+  private func fail() {
+    guard !isBroken else { return }
+    isBroken = true
+    group.fail("completion queue \(identifier) cannot be written")
+  }
+
+  // MARK: Interrupts
+
+  /// Interrupts the driver for what was posted, now or together with what follows.
+  func signal() {
+    guard unsignalled > 0 else { return }
+    guard let trigger else {
+      unsignalled = 0
+      return
+    }
+    if coalescing.holdsBack(unsignalled), identifier != 0 {
+      guard coalescingTimer == nil else { return }
+      coalescingTimer = group.loop.schedule(after: coalescing.time) { [weak self] in
+        guard let self else { return }
+        coalescingTimer = nil
+        raise(trigger)
+      }
+      return
+    }
+    raise(trigger)
+  }
+
+  private func raise(_ trigger: InterruptTrigger) {
+    if let coalescingTimer { group.loop.cancel(coalescingTimer) }
+    coalescingTimer = nil
+    guard unsignalled > 0 else { return }
+    unsignalled = 0
+    trigger.raise()
+  }
+
+  /// Ends what is still to come; the queue is going away.
+  func close() {
+    if let coalescingTimer { group.loop.cancel(coalescingTimer) }
+    coalescingTimer = nil
+    parked = []
+    hasParked = false
+    unsignalled = 0
+  }
+}

@@ -1,0 +1,411 @@
+import DeviceModel
+import NVMe
+import Synchronization
+
+/// The queues that one loop serves: it fetches their commands, and tells the driver of their ends.
+///
+/// Threads: confined to its loop, but for ``ring()``.
+final class QueueGroup {
+  /// What a group tells its controller; called on the group's loop.
+  struct Reports {
+    var failure: (_ reason: String) -> Void
+    var doorbellError: (DoorbellError) -> Void
+    var commandError: (ErrorReport) -> Void
+    /// Something that the pin follows has changed; only for the group of the device's own loop.
+    var pinChange: (() -> Void)?
+  }
+
+  let loop: EventLoop
+  let engine: DMAEngine
+  let executor: CommandExecutor
+  private let pool = RequestPool()
+  private let doorbells: SharedDeviceMemory
+  private let reports: Reports
+  private(set) var submissionQueues: ContiguousArray<SubmissionQueue> = []
+  private(set) var completionQueues: ContiguousArray<CompletionQueue> = []
+  /// Completion queues with completions that no interrupt has told of.
+  private var unsignalled: ContiguousArray<CompletionQueue> = []
+  private var hasUnsignalled = false
+  private var shadow: ShadowDoorbells?
+  private var poller: PollerToken?
+  private var isInBatch = false
+  private var isFinishPosted = false
+  /// Whether commands ran out of requests, and queues have to be looked at when one is free.
+  private var isStarved = false
+  /// Whether commands are fetched.
+  private(set) var isRunning = true
+  /// Whether ended commands are forgotten rather than told of.
+  private var isDropping = false
+  private var inFlight = 0
+  private var whenIdle: (() -> Void)?
+
+  /// How many entries of one queue are fetched before it is the next one's turn.
+  private static let batch = 64
+
+  /// Set while the group has been asked to look at its queues; see ``ring()``.
+  private let isRung = Atomic<Bool>(false)
+  /// Whether a completion waits for room, so that head doorbells matter.
+  let wantsHeads = Atomic<Bool>(false)
+
+  init(
+    loop: EventLoop, engine: DMAEngine, doorbells: SharedDeviceMemory,
+    namespaces: NamespaceTable, limits: TransferLimits, reports: Reports
+  ) {
+    self.loop = loop
+    self.engine = engine
+    self.doorbells = doorbells
+    self.reports = reports
+    executor = CommandExecutor(engine: engine, namespaces: namespaces, limits: limits, pool: pool)
+  }
+
+  /// Opens the ways to the storages and starts to look for work; on the loop.
+  func start() {
+    executor.open(on: loop)
+    poller = loop.addPoller { [weak self] in self?.poll() ?? false }
+  }
+
+  /// Ends for good; on the loop.
+  func close() {
+    if let poller { loop.removePoller(poller) }
+    poller = nil
+    executor.close()
+  }
+
+  // MARK: Doorbells
+
+  /// Has the loop look at its queues soon: a doorbell was written. From any thread.
+  func ring() {
+    // Sequentially consistent against the look at the doorbells that follows the store below: either
+    // that look sees the new value, or this finds false and posts another.
+    guard !isRung.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    let confined = LoopConfined(self)
+    loop.post { confined.value.answer() }
+  }
+
+  private func answer() {
+    isRung.store(false, ordering: .sequentiallyConsistent)
+    _ = poll()
+    if submissionQueues.contains(where: { hasWork($0) }) { ring() }
+  }
+
+  private func hasWork(_ queue: SubmissionQueue) -> Bool {
+    queue.head != queue.tail && mayFetch(queue) && !isStarved
+  }
+
+  /// The value of a doorbell, from the driver's own memory if it keeps it there.
+  @inline(__always)
+  func doorbell(_ offset: Int, _ shadow: ShadowDoorbells?) -> UInt32? {
+    if let shadow { return try? shadow.values.load32(at: offset) }
+    return try? doorbells.load32(at: offset)
+  }
+
+  @inline(__always)
+  private func readTail(_ queue: SubmissionQueue) {
+    guard let value = doorbell(queue.doorbellOffset, queue.shadow), Int(value) != queue.tail
+    else { return }
+    guard Int(value) < queue.entryCount else { return noteInvalidTail(queue, value) }
+    queue.tail = Int(value)
+  }
+
+  @inline(never)
+  private func noteInvalidTail(_ queue: SubmissionQueue, _ value: UInt32) {
+    guard queue.invalidTail != value else { return }
+    queue.invalidTail = value
+    reports.doorbellError(.invalidValue)
+  }
+
+  func noteInvalidHead(_ queue: CompletionQueue, _ value: UInt32) {
+    reports.doorbellError(.invalidValue)
+    // Said once: the doorbell is put back to what holds.
+    try? doorbells.store32(UInt32(queue.head), at: queue.doorbellOffset)
+  }
+
+  /// Says up to where the driver may go without ringing; false when it has gone on meanwhile.
+  @inline(never)
+  private func announceTail(_ queue: SubmissionQueue, _ shadow: ShadowDoorbells) -> Bool {
+    try? shadow.eventIndexes.store32(UInt32(queue.tail), at: queue.doorbellOffset)
+    // The driver writes its tail, then reads the index; we write the index, then read the tail.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    let before = queue.tail
+    readTail(queue)
+    return queue.tail == before
+  }
+
+  // MARK: Work
+
+  /// Looks at all queues once. Returns whether there was anything to do.
+  func poll() -> Bool {
+    guard !isInBatch else { return false }
+    isInBatch = true
+    defer { isInBatch = false }
+    var found = executor.hasPending ? executor.poll() : false
+    if wantsHeads.load(ordering: .relaxed) { found = takeHeads() || found }
+    if isRunning {
+      var index = 0
+      // Carrying out a command may add and remove queues.
+      while index < submissionQueues.count {
+        if serve(submissionQueues[index]) { found = true }
+        index += 1
+      }
+    }
+    if found { finish() }
+    return found
+  }
+
+  @inline(__always)
+  private func mayFetch(_ queue: SubmissionQueue) -> Bool {
+    isRunning && !queue.isStopped && !queue.completionQueue.hasParked
+  }
+
+  @inline(__always)
+  private func serve(_ queue: SubmissionQueue) -> Bool {
+    readTail(queue)
+    guard queue.head != queue.tail else { return false }
+    return fetch(queue)
+  }
+
+  private func fetch(_ queue: SubmissionQueue) -> Bool {
+    var budget = Self.batch
+    while budget > 0, mayFetch(queue) {
+      if queue.head == queue.tail {
+        guard let shadow = queue.shadow, !announceTail(queue, shadow) else { break }
+      }
+      guard let request = pool.take(self, queue) else {
+        isStarved = true
+        break
+      }
+      do {
+        request.entry = try queue.fetch()
+      } catch {
+        pool.give(request)
+        unfetchable(queue, error)
+        break
+      }
+      queue.inFlight &+= 1
+      inFlight &+= 1
+      if let handler = queue.handler {
+        handler.execute(request)
+      } else {
+        executor.execute(request)
+      }
+      budget &-= 1
+    }
+    return budget != Self.batch
+  }
+
+  @inline(never)
+  private func unfetchable(_ queue: SubmissionQueue, _ error: DMAError) {
+    // Without bus mastering nothing is fetched; the entry is still there afterwards.
+    guard error.code != .disabled, error.code != .cancelled else { return }
+    queue.isStopped = true
+    fail("submission queue \(queue.identifier) cannot be read: \(error)")
+  }
+
+  func fail(_ reason: String) { reports.failure(reason) }
+
+  func report(_ error: ErrorReport) { reports.commandError(error) }
+
+  private func takeHeads() -> Bool {
+    var found = false
+    var hasParked = false
+    for queue in completionQueues where queue.hasParked {
+      if queue.takeHead() { found = true }
+      if queue.hasParked { hasParked = true }
+    }
+    wantsHeads.store(hasParked, ordering: .relaxed)
+    return found
+  }
+
+  /// A completion waits for room; a head that moved just before is looked at once more.
+  func willNeedHead(_ queue: CompletionQueue) {
+    wantsHeads.store(true, ordering: .relaxed)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    _ = queue.takeHead()
+  }
+
+  // MARK: The end of a batch
+
+  /// A completion queue has something new to tell.
+  @inline(__always)
+  func willSignal(_ queue: CompletionQueue) {
+    unsignalled.append(queue)
+    hasUnsignalled = true
+    if !isInBatch { postFinish() }
+  }
+
+  @inline(never)
+  private func postFinish() {
+    guard !isFinishPosted else { return }
+    isFinishPosted = true
+    let confined = LoopConfined(self)
+    loop.post {
+      confined.value.isFinishPosted = false
+      confined.value.finish()
+    }
+  }
+
+  private func finish() {
+    executor.kick()
+    guard hasUnsignalled else { return }
+    hasUnsignalled = false
+    for queue in unsignalled { queue.signal() }
+    unsignalled.removeAll(keepingCapacity: true)
+    reports.pinChange?()
+  }
+
+  // MARK: Ends of commands
+
+  /// Whether completions are still told of.
+  var tellsCompletions: Bool { !isDropping }
+
+  @inline(__always)
+  func noteEnd(of request: NVMeRequest) {
+    let queue = request.queue
+    queue.inFlight &-= 1
+    inFlight &-= 1
+    if queue.isStopped || whenIdle != nil { checkRest(queue) }
+  }
+
+  @inline(__always)
+  func recycle(_ request: NVMeRequest) {
+    request.data.removeAll()
+    pool.give(request)
+    if isStarved {
+      isStarved = false
+      ring()
+    }
+  }
+
+  @inline(never)
+  private func checkRest(_ queue: SubmissionQueue) {
+    if queue.isStopped, queue.inFlight == 0, let action = queue.whenEmpty {
+      queue.whenEmpty = nil
+      later(action)
+    }
+    if inFlight == 0, let action = whenIdle {
+      whenIdle = nil
+      later(action)
+    }
+  }
+
+  private func later(_ action: @escaping () -> Void) {
+    let confined = LoopConfined(action)
+    loop.post { confined.value() }
+  }
+
+  // MARK: Rest
+
+  /// Fetches nothing until ``resume()``; `completion` runs when nothing is in flight any more.
+  func pause(_ completion: @escaping () -> Void) {
+    isRunning = false
+    let earlier = whenIdle
+    guard inFlight > 0 else {
+      whenIdle = nil
+      earlier?()
+      return completion()
+    }
+    whenIdle = {
+      earlier?()
+      completion()
+    }
+  }
+
+  /// Goes on after ``pause(_:)``.
+  func resume() {
+    isRunning = true
+    isDropping = false
+    ring()
+  }
+
+  /// Ends the commands of all queues without telling, and forgets the queues.
+  func removeAll(_ completion: @escaping () -> Void) {
+    isDropping = true
+    for queue in submissionQueues { queue.isStopped = true }
+    pause { [self] in
+      for queue in completionQueues { queue.close() }
+      submissionQueues = []
+      completionQueues = []
+      unsignalled = []
+      hasUnsignalled = false
+      shadow = nil
+      wantsHeads.store(false, ordering: .relaxed)
+      isRunning = true
+      isDropping = false
+      completion()
+    }
+  }
+
+  // MARK: Queues
+
+  func add(_ queue: CompletionQueue) {
+    queue.shadow = queue.identifier == 0 ? nil : shadow
+    completionQueues.append(queue)
+  }
+
+  func add(_ queue: SubmissionQueue) {
+    queue.shadow = queue.identifier == 0 ? nil : shadow
+    submissionQueues.append(queue)
+    ring()
+  }
+
+  func completionQueue(_ identifier: UInt16) -> CompletionQueue? {
+    completionQueues.first { $0.identifier == identifier }
+  }
+
+  /// Stops a queue and calls `completion` once none of its commands is in flight.
+  func removeSubmissionQueue(_ identifier: UInt16, _ completion: @escaping () -> Void) {
+    guard let index = submissionQueues.firstIndex(where: { $0.identifier == identifier }) else {
+      return completion()
+    }
+    let queue = submissionQueues.remove(at: index)
+    queue.isStopped = true
+    let action = {
+      queue.completionQueue.forget(queue)
+      completion()
+    }
+    if queue.inFlight == 0 { action() } else { queue.whenEmpty = action }
+  }
+
+  func removeCompletionQueue(_ identifier: UInt16) {
+    guard let index = completionQueues.firstIndex(where: { $0.identifier == identifier }) else {
+      return
+    }
+    completionQueues.remove(at: index).close()
+    reports.pinChange?()
+  }
+
+  /// Looks for the doorbells of I/O queues in the driver's memory from now on.
+  func setShadow(_ buffers: ShadowDoorbellBuffers) {
+    shadow = ShadowDoorbells(engine, buffers)
+    guard let shadow else { return }
+    for queue in submissionQueues where queue.identifier != 0 {
+      readTail(queue)
+      try? shadow.values.store32(UInt32(queue.tail), at: queue.doorbellOffset)
+      try? shadow.eventIndexes.store32(UInt32(queue.tail), at: queue.doorbellOffset)
+      queue.shadow = shadow
+    }
+    for queue in completionQueues where queue.identifier != 0 {
+      _ = queue.takeHead()
+      try? shadow.values.store32(UInt32(queue.head), at: queue.doorbellOffset)
+      try? shadow.eventIndexes.store32(UInt32(queue.head), at: queue.doorbellOffset)
+      queue.shadow = shadow
+    }
+    ring()
+  }
+
+  /// Sets how the interrupts of a vector, or of all, are held back.
+  func setCoalescing(_ change: (_ vector: Int) -> InterruptCoalescing) {
+    for queue in completionQueues {
+      if let vector = queue.vector { queue.coalescing = change(vector) }
+    }
+  }
+
+  /// Whether the driver has something to read in a queue that interrupts by this vector.
+  func hasUnread(_ vector: Int) -> Bool {
+    completionQueues.contains { queue in
+      guard queue.vector == vector else { return false }
+      _ = queue.takeHead()
+      return queue.hasUnread
+    }
+  }
+}
