@@ -22,6 +22,7 @@ final class PollerTable {
   private var retired: [Poller] = []
   private var table: UnsafeMutablePointer<Unmanaged<Poller>>
   private var count = 0
+  private var isInRound = false
   private var hasChanged = false
   private var next = 0
 
@@ -48,7 +49,8 @@ final class PollerTable {
 
   func remove(_ token: PollerToken) {
     guard let place = pollers.firstIndex(where: { $0.token == token }) else { return }
-    retired.append(pollers.remove(at: place))
+    let poller = pollers.remove(at: place)
+    if isInRound { retired.append(poller) }
     rebuild()
   }
 
@@ -57,6 +59,8 @@ final class PollerTable {
   func round() -> Bool {
     var found = false
     var index = 0
+    isInRound = true
+    defer { isInRound = false }
     while index < count {
       // Safety: an entry of the table, and `pollers` or `retired` keeps the poller beyond the call.
       if unsafe table[index]._withUnsafeGuaranteedRef({ $0.poll() }) { found = true }
@@ -83,6 +87,6 @@ final class PollerTable {
       unsafe (table + index).initialize(to: Unmanaged.passUnretained(poller))
     }
     count = pollers.count
-    hasChanged = true
+    hasChanged = isInRound
   }
 }

@@ -142,6 +142,7 @@ import Testing
     }
     flag.isSet.store(true, ordering: .relaxed)
     thread.join()
+    try rig.rig.work()
     #expect(set.deliveredCount == total)
   }
 }

@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 /// Memory that the client serves by messages, reached from a loop that is not the device's.
-@Suite("Messages for other loops", .serialized) struct RemoteMemoryTests {
+@Suite("Messages for other loops", .serialized) final class RemoteMemoryTests {
   private final class Results: Sendable {
     let outcomes = Mutex<[Result<[UInt8], DMAError>]>([])
     func add(_ outcome: Result<[UInt8], DMAError>) { outcomes.withLock { $0.append(outcome) } }
@@ -33,6 +33,15 @@ import Testing
     #expect(adopted.event.wait(timeout: .seconds(10)) != nil)
     // The device's loop has an owner: what is handed to it is run by this thread.
     try rig.loop.runOnce(timeout: .zero)
+  }
+
+  /// The other loop lets go of the client's memory before it ends.
+  deinit {
+    rig.session.close()
+    for _ in 0..<1000 where rig.host.isOccupied {
+      try? rig.loop.runOnce(timeout: .milliseconds(10))
+    }
+    thread.end()
   }
 
   private func readBlocking() {
@@ -139,7 +148,9 @@ import Testing
     readBlocking()
     _ = try nextCommand()
     try #require(rig.device.services).endRemoteAccess()
-    thread.end()
+    let passed = EventDescriptorBox(try EventDescriptor())
+    thread.loop.post { passed.event.signal() }
+    #expect(passed.event.wait(timeout: .seconds(10)) != nil)
     #expect(Self.code(results.first) == .cancelled)
   }
 }

@@ -44,12 +44,14 @@ import Testing
     var calls: [String] = []
     var first: PollerToken?
     var second: PollerToken?
+    var third: PollerToken?
     first = loop.addPoller {
       calls.append("first")
       if let first { loop.removePoller(first) }
       if let second { loop.removePoller(second) }
-      _ = loop.addPoller {
+      third = loop.addPoller {
         calls.append("third")
+        if let third { loop.removePoller(third) }
         loop.stop()
         return false
       }
