@@ -48,8 +48,10 @@ let package = Package(
     // liburing is small, and linked statically: who runs a program built with it needs no library.
     .target(
       name: "CBlockStorageLinux", linkerSettings: [.linkedLibrary(":liburing.a")]),
+    // Loads libnbd when it is used; without its header it only says that it is not there.
+    .target(name: "CNBD"),
     .target(
-      name: "BlockStorage", dependencies: ["VFIOUser", "CBlockStorageLinux"],
+      name: "BlockStorage", dependencies: ["VFIOUser", "CBlockStorageLinux", "CNBD"],
       swiftSettings: strict),
     .target(name: "NVMeDriver", dependencies: ["VFIOUser", "NVMe"], swiftSettings: strict),
     .target(

@@ -27,6 +27,8 @@ public struct BlockStorageTraits: Sendable, Hashable {
   public var hasVolatileCache = false
   /// Whether discarded space is given back.
   public var canDiscard = false
+  /// Whether each loop can have a channel; if not, a second one is refused with `EBUSY`.
+  public var allowsManyChannels = true
   /// The alignment, in bytes, that I/O is best made of; a power of two.
   public var preferredByteCount = 4096
   /// The smallest unit of I/O in bytes; a power of two.

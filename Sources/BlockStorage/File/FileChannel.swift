@@ -90,13 +90,21 @@ final class FileChannel: BlockChannel {
     if count == 0, request.operation != .flush { return .done }
 
     let task = takeTask()
-    task.begin(request, stage)
+    task.begin(request)
+    task.stage = stage
+    task.attempts = 0
     if stage == .transfer {
       guard request.data.byteCount >= count else {
         release(task)
         return .failed(.invalidArgument)
       }
-      do throws(DMAError) { try hold(request, for: task) } catch {
+      do throws(DMAError) {
+        if request.data.isMapped, storage.accepts(request.data, request.byteOffset, count) {
+          task.holdMemory()
+        } else {
+          try task.bounce()
+        }
+      } catch {
         release(task)
         return .failed(error.errno)
       }
@@ -143,25 +151,12 @@ final class FileChannel: BlockChannel {
 
   // MARK: Steps of a task
 
-  /// Makes sure that the request's bytes are where the file can reach them.
-  private func hold(_ request: BlockRequest, for task: FileTask) throws(DMAError) {
-    if request.data.isMapped,
-      storage.accepts(request.data, request.byteOffset, request.byteCount)
-    {
-      request.data.beginTransfer()
-      task.isInTransfer = true
-    } else {
-      task.bounce(request.byteCount)
-      if request.operation == .write { try task.fillBuffer() }
-    }
-  }
-
   /// Hands the task's next call to the engine.
   private func start(_ task: FileTask) {
     guard var operation = unsafe operation(for: task) else { return }
     // Safety: the memory that the call uses stays in place until its completion: the task, its
     // buffer, and guest memory that a transfer holds.
-    if unsafe cbs_start(engine, &operation, task.tag) == 0 {
+    if unsafe cbs_start(engine, &operation, UInt64(task.tag)) == 0 {
       inFlightCount += 1
     } else {
       waiting.append(task)
@@ -220,8 +215,8 @@ final class FileChannel: BlockChannel {
   private func finish(_ task: FileTask, _ error: Errno?) -> Bool {
     guard let request = task.request else { return false }
     var error = error
-    if error == nil, task.isBounced, request.operation == .read {
-      do throws(DMAError) { try task.emptyBuffer() } catch let failure { error = failure.errno }
+    if error == nil {
+      do throws(DMAError) { try task.deliver() } catch let failure { error = failure.errno }
     }
     release(task)
     request.owner.completed(request, error)
@@ -284,7 +279,7 @@ final class FileChannel: BlockChannel {
 
   private func takeTask() -> FileTask {
     if let task = unused.popLast() { return task }
-    let task = FileTask(tag: UInt64(tasks.count))
+    let task = FileTask(tag: tasks.count)
     tasks.append(task)
     return task
   }

@@ -134,8 +134,7 @@ public enum StorageSpecification: Sendable, Hashable {
       }
     case .null(let byteCount): return NullStorage(byteCount: byteCount)
     case .file(let path, let options): return try FileStorage(path: path, options)
-    case .nbd:
-      throw StorageError(.unavailable, "storage \(description): not supported by this build")
+    case .nbd(let uri): return try NBDStorage(uri: uri)
     }
   }
 }
