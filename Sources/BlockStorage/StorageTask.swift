@@ -47,8 +47,9 @@ class StorageTask {
       self.buffer = buffer
     }
     guard request.operation == .write else { return }
-    // Safety: within the buffer, which nobody else uses meanwhile.
-    var span = unsafe MutableRawSpan(_unsafeStart: buffer.start, byteCount: request.byteCount)
+    // Safety: within the buffer, which this object keeps and nobody else uses meanwhile.
+    let start = unsafe buffer.start + 0
+    var span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: request.byteCount)
     try request.data.read(at: 0, into: &span)
   }
 
@@ -56,7 +57,8 @@ class StorageTask {
   final func deliver() throws(DMAError) {
     guard isBounced, let request, request.operation == .read, let buffer else { return }
     // Safety: within the buffer, which the call that filled it has let go of.
-    let span = unsafe RawSpan(_unsafeStart: buffer.start, byteCount: request.byteCount)
+    let start = unsafe buffer.start + 0
+    let span = unsafe RawSpan(_unsafeStart: start, byteCount: request.byteCount)
     try request.data.write(at: 0, from: span)
   }
 
