@@ -4,7 +4,7 @@ import DeviceModel
 public enum DeviceCatalogue {
   /// All devices, by name.
   public static var all: [any PCIDevice.Type] {
-    [EduDevice.self, GpioDevice.self, SerialDevice.self]
+    [EduDevice.self, GpioDevice.self, NVMeDevice.self, SerialDevice.self]
   }
 
   /// The names of all devices.

@@ -235,6 +235,14 @@ final class CommandExecutor: BlockRequestOwner {
     return outcome
   }
 
+  /// Hands over a request that belongs to no command; its owner is told.
+  func submitAside(_ block: BlockRequest, _ namespace: NVMeNamespace) -> BlockOutcome {
+    let channel = channels[Int(namespace.identifier) - 1]
+    let outcome = channel.submit(block)
+    channel.kick()
+    return outcome
+  }
+
   /// Hands the command's own request to its storage, and ends the command with it.
   func submitOnly(_ request: NVMeRequest, _ namespace: NVMeNamespace) {
     switch submit(request.block, namespace) {

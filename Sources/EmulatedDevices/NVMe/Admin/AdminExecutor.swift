@@ -1,0 +1,118 @@
+import DeviceModel
+import NVMe
+
+/// Carries out the commands of the admin queue.
+///
+/// Threads: confined to the device's loop.
+///
+/// Source: NVMe 1.4, section 5.
+final class AdminExecutor: CommandHandler {
+  unowned let controller: NVMeController
+  let function: PCIFunction
+  var features = ControllerFeatures()
+  var errors = ErrorLog()
+  var events = AsynchronousEvents()
+  /// Namespaces that have changed since the driver has last read the list.
+  var changedNamespaces: Set<UInt32> = []
+  /// Commands other than event requests that are left open for now: formats.
+  var background: [ObjectIdentifier: NVMeRequest] = [:]
+  /// Counts resets, so that nothing completes late.
+  var epoch = 0
+  let start = MonotonicTime.now
+
+  var queues: QueueSet { controller.queues }
+  var namespaces: NamespaceTable { controller.namespaces }
+
+  init(_ controller: NVMeController, _ function: PCIFunction) {
+    self.controller = controller
+    self.function = function
+  }
+
+  /// Forgets what a reset of the controller ends; the error log stays.
+  func reset() {
+    epoch += 1
+    events.removeAll()
+    let open = background.values
+    background = [:]
+    for request in open { request.drop() }
+    features = ControllerFeatures()
+    changedNamespaces = []
+  }
+
+  func execute(_ request: NVMeRequest) {
+    // Neither fused nor anything reserved; SGLs are for I/O commands.
+    guard request.entry.words[0] & 0x3f00 == 0 else {
+      return refuse(request, .invalidField, at: 1)
+    }
+    switch AdminOpcode(rawValue: request.entry.opcode) {
+    case .deleteSubmissionQueue: deleteSubmissionQueue(request)
+    case .createSubmissionQueue: createSubmissionQueue(request)
+    case .getLogPage: getLogPage(request)
+    case .deleteCompletionQueue: deleteCompletionQueue(request)
+    case .createCompletionQueue: createCompletionQueue(request)
+    case .identify: identify(request)
+    case .abort: abort(request)
+    case .setFeatures: setFeatures(request)
+    case .getFeatures: getFeatures(request)
+    case .asynchronousEventRequest:
+      if !events.add(request) { request.complete(.asynchronousEventRequestLimitExceeded) }
+    case .doorbellBufferConfig: configureDoorbellBuffers(request)
+    case .formatNVM: format(request)
+    default: refuse(request, .invalidOpcode, at: 0)
+    }
+  }
+
+  // MARK: Errors
+
+  /// Ends a command whose byte `location` is wrong.
+  func refuse(_ request: NVMeRequest, _ status: NVMeStatus, at location: UInt16 = .max) {
+    request.parameterLocation = location
+    request.complete(status)
+  }
+
+  /// A command has failed.
+  func noteError(_ report: ErrorReport) { errors.add(report) }
+
+  /// A doorbell was written wrongly.
+  func noteDoorbellError(_ error: DoorbellError) {
+    errors.add(
+      ErrorReport(submissionQueue: .max, commandIdentifier: .max, status: .invalidField))
+    events.report(.init(kind: .error, information: error.rawValue, page: .errorInformation))
+  }
+
+  // MARK: Data
+
+  /// Writes `bytes` to the memory that the command names, and ends it.
+  func answer(_ request: NVMeRequest, _ bytes: [UInt8]) {
+    guard !bytes.isEmpty else { return request.complete(.success) }
+    let executor = request.group.executor
+    if let status = executor.pointer.resolve(
+      request.entry, bytes.count, .write, pageByteCount: controller.pageByteCount,
+      to: request.data)
+    {
+      return refuse(request, status, at: 24)
+    }
+    do {
+      try request.data.write(at: 0, from: bytes.span.bytes)
+      request.complete(.success)
+    } catch {
+      request.complete(.dataTransferError)
+    }
+  }
+
+  // MARK: Abort
+
+  /// Abort: takes back an event request; other commands are on their way already.
+  ///
+  /// Source: NVMe 1.4, section 5.1.
+  private func abort(_ request: NVMeRequest) {
+    let queue = UInt16(truncatingIfNeeded: request.entry.dword10)
+    let command = UInt16(truncatingIfNeeded: request.entry.dword10 >> 16)
+    guard queues.hasSubmissionQueue(queue) else { return refuse(request, .invalidField, at: 40) }
+    if queue == 0, let event = events.take(command) {
+      event.complete(.abortRequested)
+      return request.complete(.success, result: 0)
+    }
+    request.complete(.success, result: 1)
+  }
+}

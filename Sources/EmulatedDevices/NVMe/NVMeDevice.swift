@@ -1,0 +1,69 @@
+import BlockStorage
+import DeviceModel
+
+/// An NVMe controller: disks that operating systems drive without a driver of ours.
+///
+/// Each `--namespace` of the command line is a namespace. I/O queues may have threads of their own.
+///
+/// Source: NVMe 1.4; Copy: NVM Command Set 1.0.
+public final class NVMeDevice: PCIDevice {
+  /// What is known of `nvme` before one is made.
+  public static let declaration = PCIDeviceDeclaration(
+    name: "nvme", summary: "An NVMe 1.4 controller.",
+    discussion: """
+      A disk controller that Linux, UEFI firmware and SPDK drive with the drivers they have. Data goes straight \
+      between guest memory and the storage where the guest's memory is shared. With --poll always a client may \
+      map the doorbells, and no message is needed for a command.
+      """,
+    knobs: NVMeKnobs.all,
+    backend: .storages(
+      atLeast: 1, atMost: 1024, "What the namespaces keep their blocks in, one each."),
+    hardware: NVMeHardware.describe)
+
+  private let controller: NVMeController
+
+  /// Makes the device in its state after power-on.
+  public init(_ function: PCIFunction) throws {
+    let knobs = function.knobs
+    let storages = function.backend(as: StorageSet.self)?.storages ?? []
+    let mode = try Self.doorbellMode(knobs[NVMeKnobs.doorbells], function.loop.polling)
+    let namespaces = NamespaceTable(
+      storages, blockByteCount: knobs[NVMeKnobs.blockSize], serial: knobs[NVMeKnobs.serial])
+    controller = try NVMeController(
+      function, namespaces: namespaces,
+      settings: ControllerSettings(
+        serialNumber: knobs[NVMeKnobs.serial], queueCount: knobs[NVMeKnobs.queues],
+        threadCount: knobs[NVMeKnobs.queueThreads], doorbells: mode,
+        limits: TransferLimits(transferShift: UInt8(knobs[NVMeKnobs.transferShift]))))
+    function.logger.notice(
+      "nvme: doorbells \(mode.rawValue), \(namespaces.all.count) namespaces")
+  }
+
+  /// Nothing announces a store to a mapped page: mapping takes a loop that always looks.
+  private static func doorbellMode(
+    _ wish: NVMeKnobs.Doorbells, _ polling: PollingMode
+  ) throws -> DoorbellMode {
+    switch wish {
+    case .trapped: return .trapped
+    case .auto: return polling == .always ? .mapped : .trapped
+    case .mapped:
+      guard polling == .always else {
+        throw KnobError(
+          code: .outOfRange,
+          description: "nvme: doorbells=mapped needs --poll always: nothing announces a mapped doorbell")
+      }
+      return .mapped
+    }
+  }
+
+  /// Back to the state after power-on; the registers are there already.
+  public func reset(_ kind: ResetKind) { controller.reset() }
+
+  /// Fetches no more commands, and says when those that were fetched are done.
+  public func quiesce(_ reason: QuiesceReason, _ completion: QuiesceCompletion) -> Quiescence {
+    controller.quiesce(reason, completion)
+  }
+
+  /// Goes on fetching.
+  public func resume() { controller.resume() }
+}

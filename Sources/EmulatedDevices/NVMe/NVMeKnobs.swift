@@ -1,0 +1,40 @@
+import DeviceModel
+
+/// What can be configured about `nvme`.
+enum NVMeKnobs {
+  /// How doorbells reach the device.
+  enum Doorbells: String, CaseIterable, Sendable {
+    /// Mapped where the device polls all the time, else trapped.
+    case auto
+    /// Clients may map them; needs polling.
+    case mapped
+    /// Each is an access.
+    case trapped
+  }
+
+  static let serial = Knob(
+    "serial", default: "0001",
+    "The serial number, at most 20 characters; namespaces get their identifiers from it.")
+  static let queues = Knob(
+    "queues", default: 64, in: 1...64,
+    "How many pairs of I/O queues a driver may make, each with an interrupt vector of its own.")
+  static let queueDepth = Knob(
+    "queue-depth", default: 4096, in: 2...65_536,
+    "How many entries an I/O queue may have at most.")
+  static let queueThreads = Knob(
+    "queue-threads", default: 0, in: 0...64,
+    "How many threads serve the I/O queues, beside the device's own; 0 leaves all to that one.")
+  static let doorbells = Knob(
+    "doorbells", default: Doorbells.auto,
+    "Whether clients may map the doorbells, which takes --poll always, or ring them by accesses.")
+  static let blockSize = Knob(
+    "block-size", defaultByteCount: 512, in: 512...4096,
+    "The size of a block to begin with, 512 or 4K; Format NVM changes it.")
+  static let transferShift = Knob(
+    "mdts", default: 8, in: 1...9,
+    "The most that a command moves (MDTS), as a power of two of 4 KiB: 8 is 1 MiB.")
+
+  static let all: [any KnobDeclaration] = [
+    serial, queues, queueDepth, queueThreads, doorbells, blockSize, transferShift,
+  ]
+}
