@@ -18,4 +18,10 @@ public struct KnobError: Error, Sendable, Equatable, CustomStringConvertible {
   public let code: Code
   /// One line that says what was wrong and what is possible.
   public let description: String
+
+  /// A refusal, also by a device that finds that values do not go together.
+  public init(code: Code, description: String) {
+    self.code = code
+    self.description = description
+  }
 }

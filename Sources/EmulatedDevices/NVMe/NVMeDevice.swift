@@ -50,7 +50,8 @@ public final class NVMeDevice: PCIDevice {
       guard polling == .always else {
         throw KnobError(
           code: .outOfRange,
-          description: "nvme: doorbells=mapped needs --poll always: nothing announces a mapped doorbell")
+          description:
+            "nvme: doorbells=mapped needs --poll always: nothing announces a mapped doorbell")
       }
       return .mapped
     }

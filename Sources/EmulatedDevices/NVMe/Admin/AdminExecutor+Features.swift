@@ -67,7 +67,11 @@ extension AdminExecutor {
       return refuse(request, .invalidField, at: 44)
     }
     let threshold = UInt16(truncatingIfNeeded: value)
-    if kind == 0 { features.overTemperature = threshold } else { features.underTemperature = threshold }
+    if kind == 0 {
+      features.overTemperature = threshold
+    } else {
+      features.underTemperature = threshold
+    }
     request.complete(.success)
     // Composite temperature beyond a threshold: a critical warning that may be asked for.
     if hasTemperatureWarning, features.asynchronousEvents & 2 != 0 {

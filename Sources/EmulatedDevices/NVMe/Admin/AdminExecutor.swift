@@ -1,4 +1,5 @@
 import DeviceModel
+import VFIOUser
 import NVMe
 
 /// Carries out the commands of the admin queue.
@@ -93,7 +94,7 @@ final class AdminExecutor: CommandHandler {
       return refuse(request, status, at: 24)
     }
     do {
-      try request.data.write(at: 0, from: bytes.span.bytes)
+      try request.data.write(at: 0, from: bytes.rawSpan)
       request.complete(.success)
     } catch {
       request.complete(.dataTransferError)

@@ -33,7 +33,8 @@ extension CommandExecutor {
     let isDeallocating = request.entry.dword12 & 1 << 25 != 0
     let block = request.block
     let shift = namespace.blockShift
-    block.operation = isDeallocating && namespace.storage.traits.canDiscard ? .discard : .writeZeroes
+    block.operation =
+      isDeallocating && namespace.storage.traits.canDiscard ? .discard : .writeZeroes
     block.byteOffset = range.lowerBound << UInt64(shift)
     block.byteCount = range.count << shift
     block.isDurable = request.entry.forcesUnitAccess

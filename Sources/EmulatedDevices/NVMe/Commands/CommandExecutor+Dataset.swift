@@ -1,6 +1,7 @@
 import BlockStorage
 import DeviceModel
 import NVMe
+import VFIOUser
 
 extension CommandExecutor {
   /// Dataset Management: deallocates ranges of blocks; other hints are taken and have no effect.
@@ -38,7 +39,9 @@ extension CommandExecutor {
     }
     var bytes = [UInt8](repeating: 0, count: byteCount)
     do {
-      try bytes.withMutableBytes(of: request.data)
+      try bytes.withMutableRawSpan { (span) throws(DMAError) in
+        try request.data.read(at: 0, into: &span)
+      }
     } catch {
       request.complete(.dataTransferError)
       return nil
@@ -47,16 +50,6 @@ extension CommandExecutor {
     return (0..<(byteCount / 8)).map { index in
       (0..<8).reduce(0) { $0 | UInt64(bytes[index * 8 + $1]) << UInt64($1 * 8) }
     }
-  }
-}
-
-extension [UInt8] {
-  /// Fills the array from the start of a list.
-  fileprivate mutating func withMutableBytes(of list: DMAScatterList) throws(DMAError) {
-    var span = mutableSpan
-    // Safety: bytes have neither padding nor invalid values.
-    var raw = unsafe span.mutableBytes
-    try list.read(at: 0, into: &raw)
   }
 }
 

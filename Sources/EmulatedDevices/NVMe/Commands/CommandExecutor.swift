@@ -196,7 +196,8 @@ final class CommandExecutor: BlockRequestOwner {
     guard IOOpcode(rawValue: entry.opcode).isSupported else {
       return refuse(request, .invalidOpcode, at: 0)
     }
-    if entry.namespaceIdentifier == NamespaceTable.broadcast, entry.opcode == IOOpcode.flush.rawValue
+    if entry.namespaceIdentifier == NamespaceTable.broadcast,
+      entry.opcode == IOOpcode.flush.rawValue
     {
       return start(FlushSteps(self, request, namespaces.all), request)
     }

@@ -20,8 +20,9 @@ struct BlockRangeSet: Sendable, Equatable {
     var end = first
     while end < ranges.count, ranges[end].lowerBound <= range.upperBound {
       merged =
-        min(merged.lowerBound, ranges[end].lowerBound)
-        ..< max(merged.upperBound, ranges[end].upperBound)
+        min(
+          merged.lowerBound, ranges[end].lowerBound)..<max(
+          merged.upperBound, ranges[end].upperBound)
       end += 1
     }
     ranges.replaceSubrange(first..<end, with: [merged])
