@@ -1,10 +1,14 @@
 # What people do with the package. Each target installs what is missing, builds, and runs.
 SWIFT ?= swift
 
-# The released binary: one static executable. It maps nothing but itself, which saves 2.5 MB of
-# resident memory against dynamic system libraries; see ARCHITECTURE.md, "Memory". The linker warns of
-# getpwnam and the like, in a part of a dependency that nothing here calls.
-RELEASE = -c release --static-swift-stdlib -Xswiftc -static-executable
+# The released binary: the Swift runtime, libstdc++ and liburing are in it; of the system it needs the C
+# library alone. Not one static executable, because libnbd is loaded when an NBD storage is opened, and
+# glibc loads nothing into those. At a fixed address, so that no relocations touch its pages. See
+# ARCHITECTURE.md, "Memory".
+STATIC = $(CURDIR)/.build/static-libraries
+RELEASE = -c release --static-swift-stdlib -Xlinker -L$(STATIC) \
+  -Xswiftc -Xclang-linker -Xswiftc -no-pie -Xswiftc -Xclang-linker -Xswiftc -static-libgcc \
+  -Xlinker --gc-sections -Xlinker --as-needed -Xlinker -z -Xlinker now
 
 .PHONY: demo build test check lint format bench manual docs clean prerequisites
 
@@ -12,6 +16,9 @@ demo: build
 	.build/release/vfio-user demo
 
 build: prerequisites
+	@# The linker takes the first libstdc++ that it finds: the archive.
+	@mkdir -p $(STATIC)
+	@ln -sf "$$(ls /usr/lib/gcc/*/*/libstdc++.a | tail -n 1)" $(STATIC)/libstdc++.a
 	$(SWIFT) build $(RELEASE) --product vfio-user
 
 test:
