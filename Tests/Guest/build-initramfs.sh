@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# build-initramfs.sh CACHE OUTPUT: makes OUTPUT/vmlinuz and OUTPUT/initramfs.gz, the guest that run.sh boots.
+# build-initramfs.sh CACHE OUTPUT [PROGRAM]...: makes OUTPUT/vmlinuz and OUTPUT/initramfs.gz, a guest to boot.
+#
+# PROGRAMs of this system are packed with the libraries that they need.
 #
 # Kernel and busybox are Debian's packages, downloaded and unpacked into CACHE; nothing is installed. They
 # stay there for the next run; the initramfs is made anew each time, because the checks are in it.
@@ -9,9 +11,10 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$1
 output=$2
+shift 2
 
 # The drivers that the checks need; what they depend on is found below.
-modules=(gpio-pci-idio-16 uio_pci_generic)
+modules=(gpio-pci-idio-16 uio_pci_generic nvme crc32c_generic ext4)
 
 unavailable() { echo "$1" >&2; exit 77; }
 
@@ -49,7 +52,9 @@ fetch() {
   dpkg-deb -x busybox-static_*.deb tree
   # All of the kernel's modules would be several hundred megabytes.
   dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x -C tree --wildcards \
-    './boot/vmlinuz-*' '*/kernel/drivers/gpio/*' '*/kernel/drivers/uio/*' '*/kernel/drivers/base/regmap/*'
+    './boot/vmlinuz-*' '*/kernel/drivers/gpio/*' '*/kernel/drivers/uio/*' '*/kernel/drivers/base/regmap/*' \
+    '*/kernel/drivers/nvme/*' '*/kernel/fs/ext4/*' '*/kernel/fs/jbd2/*' '*/kernel/fs/mbcache*' \
+    '*/kernel/lib/*' '*/kernel/crypto/*' '*/kernel/block/*' '*/kernel/arch/x86/crypto/crc*'
   cd "$cache"
   rm -rf unpacked
   mv download/tree unpacked
@@ -78,12 +83,23 @@ add_module() {
   echo "$name" >>"$tree/modules/order"
 }
 
+# add_program FILE: puts a program of this system into the tree, with its loader and libraries where they are here.
+add_program() {
+  local file
+  cp -L "$1" "$tree/bin/"
+  for file in $(ldd "$1" | grep -o '/[^ )]*'); do
+    mkdir -p "$tree/$(dirname "$file")"
+    cp -Lu "$file" "$tree/$file"
+  done
+}
+
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 if ! command -v cpio >/dev/null; then
   [ "$(id -u)" -eq 0 ] && apt-get -q install -y cpio >"$cache/install.log" 2>&1 || unavailable "needs cpio"
 fi
-[ -d "$cache/unpacked" ] || fetch
+# What an older version of this script has left may lack modules.
+{ [ -d "$cache/unpacked" ] && [ -n "$(module_file nvme)" ]; } || fetch
 
 tree=$output/tree
 mkdir -p "$tree"/{bin,dev,proc,sys,tmp,modules}
@@ -92,6 +108,7 @@ ln -s busybox "$tree/bin/sh"
 cp -r "$here/guest" "$tree/guest"
 mv "$tree/guest/init" "$tree/init"
 for module in "${modules[@]}"; do add_module "$module"; done
+for program; do add_program "$program"; done
 
 (cd "$tree" && find . | cpio -o -H newc --owner=0:0 --quiet | gzip -1) >"$output/initramfs.gz"
 rm -rf "$tree"
