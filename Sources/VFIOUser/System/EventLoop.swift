@@ -187,11 +187,22 @@ public final class EventLoop: @unchecked Sendable {
     waiting.adoptThread()
   }
 
+  /// How many turns of posted work pass between two looks at descriptors and timers.
+  private static let postedTurnsBetweenLooks = 4
+  private var postedTurns = 0
+
   /// One round of everything.
   ///
   /// - Parameter spinsOn: whether finding work is no reason to return.
   private func turn(timeout deadline: MonotonicTime?, spinsOn: Bool) throws(Errno) {
-    if runPosted() { return }
+    if runPosted() {
+      // Work that posts itself again must not keep descriptors and timers waiting.
+      postedTurns &+= 1
+      guard postedTurns % Self.postedTurnsBetweenLooks == 0 else { return }
+      runTimers()
+      try wait(milliseconds: 0)
+      return
+    }
     runTimers()
     if !pollers.isEmpty {
       if waiting.shouldSpin, spin(until: deadline, spinsOn: spinsOn) { return }

@@ -98,8 +98,8 @@ public struct RegionInfo: WireMessage {
 
   /// Writes the payload for a client that takes `argumentSize` bytes.
   ///
-  /// When the capabilities do not fit, only the structure is written, without their offset; its
-  /// `argsz` tells the client how much to ask for.
+  /// When the capabilities do not fit, only the structure is written; its `argsz` tells the client how
+  /// much to ask for.
   public func encode(
     into bytes: inout MutableRawSpan, at offset: Int, limit argumentSize: UInt32
   ) throws(WireError) {
@@ -110,7 +110,9 @@ public struct RegionInfo: WireMessage {
     try bytes.store(UInt32(truncatingIfNeeded: full), at: offset)
     try bytes.store(flags.rawValue, at: offset + 4)
     try bytes.store(index, at: offset + 8)
-    let first = fits && !capabilities.isEmpty ? UInt32(Self.fixedByteCount) : 0
+    // Also where they do not fit: QEMU refuses a reply that has the flag and no place for it, and
+    // `argsz` tells everybody to ask again.
+    let first = capabilities.isEmpty ? 0 : UInt32(Self.fixedByteCount)
     try bytes.store(first, at: offset + 12)
     try bytes.store(byteCount, at: offset + 16)
     try bytes.store(fileOffset, at: offset + 24)

@@ -41,6 +41,9 @@ final class QueueGroup {
 
   /// How many entries of one queue are fetched before it is the next one's turn.
   private static let batch = 64
+  /// As many of a queue that is reached by messages: each takes several round trips, and the client's
+  /// own commands wait meanwhile.
+  private static let messageBatch = 4
 
   /// Set while the group has been asked to look at its queues; see ``ring()``.
   private let isRung = Atomic<Bool>(false)
@@ -165,7 +168,8 @@ final class QueueGroup {
   }
 
   private func fetch(_ queue: SubmissionQueue) -> Bool {
-    var budget = Self.batch
+    let allowance = queue.window.isMapped ? Self.batch : Self.messageBatch
+    var budget = allowance
     while budget > 0, mayFetch(queue) {
       if queue.head == queue.tail {
         guard let shadow = queue.shadow, !announceTail(queue, shadow) else { break }
@@ -190,7 +194,7 @@ final class QueueGroup {
       }
       budget &-= 1
     }
-    return budget != Self.batch
+    return budget != allowance
   }
 
   @inline(never)
