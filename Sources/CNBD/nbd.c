@@ -167,6 +167,14 @@ void cnbd_notify(cnbd_connection *connection, bool readable, bool writable) {
     library.nbd_aio_notify_write(handle);
 }
 
+void cnbd_try(cnbd_connection *connection) {
+  struct nbd_handle *handle = connection->handle;
+  if (library.nbd_aio_get_direction(handle) & LIBNBD_AIO_DIRECTION_READ)
+    library.nbd_aio_notify_read(handle);
+  if (library.nbd_aio_get_direction(handle) & LIBNBD_AIO_DIRECTION_WRITE)
+    library.nbd_aio_notify_write(handle);
+}
+
 /// Called by libnbd from within notify and from within the functions that start commands.
 static int completed(void *data, int *error) {
   struct slot *slot = data;
@@ -262,6 +270,7 @@ bool cnbd_wants_to_write(cnbd_connection *connection) {
 void cnbd_notify(cnbd_connection *connection, bool readable, bool writable) {
   (void)connection, (void)readable, (void)writable;
 }
+void cnbd_try(cnbd_connection *connection) { (void)connection; }
 int cnbd_read(cnbd_connection *connection, void *memory, size_t byte_count, uint64_t offset,
               uint32_t tag) {
   (void)connection, (void)memory, (void)byte_count, (void)offset, (void)tag;

@@ -106,6 +106,13 @@ struct NBDStorageTests {
     for index in stride(from: 0, to: 1000, by: 97) {
       #expect(try rig.read(4096, at: UInt64(index) * 4096) == pattern(4096, seed: index))
     }
+    // Polling alone finds the ends as well.
+    rig.forgetEnds()
+    for request in requests { #expect(rig.submit(request) == .pending) }
+    rig.channel.kick()
+    let end = ContinuousClock.now + .seconds(10)
+    while rig.ends.count < 1000, ContinuousClock.now < end { _ = rig.channel.poll() }
+    #expect(rig.ends.count == 1000)
     #expect(!rig.wasCalledEarly)
   }
 

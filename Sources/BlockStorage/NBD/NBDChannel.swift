@@ -31,7 +31,7 @@ final class NBDChannel: BlockChannel {
     self.loop = loop
     link = NBDLink(storage, connection, on: loop)
     link.onChange = { [unowned self] in
-      _ = poll()
+      _ = settle()
     }
   }
 
@@ -101,6 +101,20 @@ final class NBDChannel: BlockChannel {
 
   func poll() -> Bool {
     guard !isReaping else { return false }
+    if freeTags.count < inFlight.count { link.receive() }
+    return settle()
+  }
+
+  func close() {
+    isClosing = true
+    if tasks.count == unused.count { shutDown() }
+  }
+
+  // MARK: Steps of a task
+
+  /// Goes on with all that has an answer. Whether there was any.
+  private func settle() -> Bool {
+    guard !isReaping else { return false }
     return withExtendedLifetime(self) {
       isReaping = true
       defer { isReaping = false }
@@ -131,13 +145,6 @@ final class NBDChannel: BlockChannel {
       return found
     }
   }
-
-  func close() {
-    isClosing = true
-    if tasks.count == unused.count { shutDown() }
-  }
-
-  // MARK: Steps of a task
 
   /// Gives the task's next command.
   private func start(_ task: NBDTask) {
@@ -270,7 +277,7 @@ final class NBDChannel: BlockChannel {
     hasWork = true
     loop.schedule(after: .zero) { [weak self] in
       self?.hasWork = false
-      _ = self?.poll()
+      _ = self?.settle()
     }
   }
 

@@ -118,6 +118,13 @@ final class NBDLink {
     }
   }
 
+  /// Sends and receives without waiting for the loop to find the socket ready.
+  func receive() {
+    guard state == .ready, let connection else { return }
+    // Safety: the connection lives as long as this object has it.
+    unsafe cnbd_try(connection.handle)
+  }
+
   private func notify(_ events: EventInterest) {
     guard let connection else { return }
     // Safety: the connection lives as long as this object has it.

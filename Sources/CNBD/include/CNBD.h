@@ -70,6 +70,9 @@ bool cnbd_wants_to_write(cnbd_connection *connection);
 /// The socket is readable, or writable: the connection goes on.
 void cnbd_notify(cnbd_connection *connection, bool readable, bool writable);
 
+/// Goes on as far as the socket allows, whether or not it was found ready.
+void cnbd_try(cnbd_connection *connection);
+
 /// Starts a command; `tag` is below the capacity and not in flight. The memory stays in place until
 /// it was reaped.
 int cnbd_read(cnbd_connection *connection, void *memory, size_t byte_count, uint64_t offset,
