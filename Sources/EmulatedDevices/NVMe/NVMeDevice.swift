@@ -26,6 +26,7 @@ public final class NVMeDevice: PCIDevice {
   public init(_ function: PCIFunction) throws {
     let knobs = function.knobs
     let storages = function.backend(as: StorageSet.self)?.storages ?? []
+    for storage in storages { try Self.check(storage, knobs) }
     let mode = try Self.doorbellMode(knobs[NVMeKnobs.doorbells], function.loop.polling)
     let namespaces = NamespaceTable(
       storages, blockByteCount: knobs[NVMeKnobs.blockSize], serial: knobs[NVMeKnobs.serial])
@@ -37,6 +38,22 @@ public final class NVMeDevice: PCIDevice {
         limits: TransferLimits(transferShift: UInt8(knobs[NVMeKnobs.transferShift]))))
     function.logger.notice(
       "nvme: doorbells \(mode.rawValue), \(namespaces.all.count) namespaces")
+  }
+
+  /// Refuses a storage that would fail its commands.
+  private static func check(_ storage: any BlockStorage, _ knobs: KnobValues) throws {
+    let unit = storage.traits.blockByteCount
+    guard unit <= Int(knobs[NVMeKnobs.blockSize]) else {
+      throw KnobError(
+        code: .outOfRange,
+        description: "nvme: \(storage.name) takes whole blocks of \(unit) bytes: set block-size")
+    }
+    guard storage.traits.allowsManyChannels || knobs[NVMeKnobs.queueThreads] == 0 else {
+      throw KnobError(
+        code: .outOfRange,
+        description:
+          "nvme: the server of \(storage.name) takes one connection alone: leave queue-threads out")
+    }
   }
 
   /// Nothing announces a store to a mapped page: mapping takes a loop that always looks.
