@@ -75,7 +75,9 @@ enum BackendOption {
       for (index, specification) in parsed.enumerated() {
         let storage = try specification.open()
         let access = storage.traits.isReadOnly ? ", read-only" : ""
-        logger.info("namespace \(index + 1): \(storage.name), \(storage.byteCount) bytes\(access)")
+        let engine = (storage as? FileStorage).map { ", by \($0.engine.rawValue)" } ?? ""
+        logger.info(
+          "namespace \(index + 1): \(storage.name), \(storage.byteCount) bytes\(access)\(engine)")
         storages.append(storage)
       }
       return StorageSet(storages)
