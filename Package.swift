@@ -53,7 +53,7 @@ let package = Package(
     .target(
       name: "BlockStorage", dependencies: ["VFIOUser", "CBlockStorageLinux", "CNBD"],
       swiftSettings: strict),
-    .target(name: "NVMeDriver", dependencies: ["VFIOUser", "NVMe"], swiftSettings: strict),
+    .target(name: "NVMeDriver", dependencies: ["CVFIOUserLinux", "VFIOUser", "NVMe"], swiftSettings: strict),
     .target(
       name: "EmulatedDevices", dependencies: ["DeviceModel", "BlockStorage", "NVMe"],
       swiftSettings: strict),

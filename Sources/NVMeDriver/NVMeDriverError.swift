@@ -1,7 +1,7 @@
 public import NVMe
 
 /// Why the driver could not do what it was asked for.
-public struct NVMeDriverError: Error, Hashable, Sendable {
+public struct NVMeDriverError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What kind of failure it is.
   public enum Code: Sendable, Hashable {
     /// The controller answered with this status.
@@ -14,6 +14,10 @@ public struct NVMeDriverError: Error, Hashable, Sendable {
     case unsupported
     /// The connection to the device failed.
     case connection
+    /// What the caller asked for is not possible.
+    case invalidArgument
+    /// The memory for queues and data is used up.
+    case outOfMemory
   }
 
   /// What kind of failure it is.
@@ -25,5 +29,15 @@ public struct NVMeDriverError: Error, Hashable, Sendable {
   public init(_ code: Code, _ context: String) {
     self.code = code
     self.context = context
+  }
+
+  /// One line for a person.
+  public var description: String {
+    switch code {
+    case .status(let status): "\(context): \(status)"
+    case .timedOut: "\(context): no answer in time"
+    case .fatal: "\(context): the controller reports a fatal error"
+    default: context
+    }
   }
 }

@@ -7,7 +7,10 @@ struct Tool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vfio-user",
     abstract: "PCI devices in processes of their own, over the vfio-user protocol.",
-    subcommands: [ServeCommand.self, DevicesCommand.self, ProbeCommand.self, DemoCommand.self])
+    subcommands: [
+      ServeCommand.self, DevicesCommand.self, ProbeCommand.self, NVMeCommand.self,
+      DemoCommand.self,
+    ])
 
   static func main() { ProgramEntry.run(Tool.self) }
 }

@@ -96,6 +96,25 @@ public final class SharedMemory: Sendable {
     if mapping.isLost { throw .ioError }
   }
 
+  /// Reads an aligned 64-bit value at once, with acquire ordering; throws as `load32(at:)`.
+  public func load64(at offset: Int) throws(Errno) -> UInt64 {
+    try check(offset, 8, alignment: 8)
+    // Safety: checked and aligned above. Pairs with the peer's release store (a completion).
+    let value = unsafe (mapping.start + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+      .pointee.load(ordering: .acquiring)
+    if mapping.isLost { throw .ioError }
+    return UInt64(littleEndian: value)
+  }
+
+  /// Writes an aligned 64-bit value at once, with release ordering; throws as `load32(at:)`.
+  public func store64(_ value: UInt64, at offset: Int) throws(Errno) {
+    try check(offset, 8, alignment: 8)
+    // Safety: checked and aligned above. Pairs with the peer's acquire load.
+    unsafe (mapping.start + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
+      .pointee.store(value.littleEndian, ordering: .releasing)
+    if mapping.isLost { throw .ioError }
+  }
+
   private func check(_ offset: Int, _ count: Int, alignment: Int = 1) throws(Errno) {
     guard offset >= 0, offset <= mapping.byteCount, count <= mapping.byteCount - offset,
       offset % alignment == 0
