@@ -36,8 +36,11 @@ import VFIOUser
     let storage = try MemoryStorage(byteCount: 64 << 20)
     let rig = try StorageRig(storage)
     let before = residentByteCount()
-    let bytes = pattern(1 << 20)
-    for index in 0..<64 { #expect(try rig.write(bytes, at: UInt64(index) << 20) == nil) }
+    let request = rig.request(.write, byteCount: 1 << 20)
+    for index in 0..<64 {
+      request.byteOffset = UInt64(index) << 20
+      #expect(try rig.run(request) == nil)
+    }
     #expect(residentByteCount() - before > 48 << 20)
     #expect(try rig.perform(.discard, at: 0, byteCount: 64 << 20) == nil)
     #expect(residentByteCount() - before < 32 << 20)
