@@ -1,5 +1,6 @@
 import DeviceModel
 import NVMe
+import Synchronization
 
 /// What a driver learns of its commands: a ring in guest memory that the controller fills.
 ///
@@ -29,14 +30,20 @@ final class CompletionQueue {
   private(set) var head = 0
   /// Completions that the driver has not been interrupted for.
   private(set) var unsignalled = 0
+  /// Whether the group looks at it at the end of the batch.
+  private var isListed = false
   /// Completions that wait for room, the oldest first.
   private var parked: [Parked] = []
   var hasParked = false
-  var shadow: ShadowDoorbells?
+  private var shadow: ShadowDoorbells?
   var coalescing = InterruptCoalescing()
   private var coalescingTimer: TimerToken?
   private var phase = true
   private var isBroken = false
+  /// What the doorbell said that cannot be, until it says something else.
+  private var invalidHead: UInt32?
+  /// The head that the driver was last told to ring after, where it keeps its doorbells.
+  private var announcedHead = 0
 
   /// Where its doorbell lies from the start of the doorbells.
   var doorbellOffset: Int { Int(identifier) * 8 + 4 }
@@ -85,6 +92,14 @@ final class CompletionQueue {
     return count > 0
   }
 
+  /// Takes the head from the driver's memory from now on.
+  func use(_ shadow: ShadowDoorbells) {
+    try? shadow.values.store32(UInt32(head), at: doorbellOffset)
+    try? shadow.eventIndexes.store32(UInt32(head), at: doorbellOffset)
+    announcedHead = head
+    self.shadow = shadow
+  }
+
   /// Forgets parked completions of a queue that is gone.
   func forget(_ queue: SubmissionQueue) {
     parked.removeAll { $0.queue === queue }
@@ -102,15 +117,41 @@ final class CompletionQueue {
 
   @inline(never)
   private func readHead() {
-    guard let value = group.doorbell(doorbellOffset, shadow) else { return }
-    // A head may only move over entries that were written.
+    _ = takeHeadDoorbell()
+    guard let shadow, announcedHead != head else { return }
+    // The driver writes its head, then reads the index; we write the index, then read the head. A
+    // driver that goes on all the time is looked at again later: it rings once it passes the index.
+    for _ in 0..<4 {
+      announcedHead = head
+      try? shadow.eventIndexes.store32(UInt32(head), at: doorbellOffset)
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      guard takeHeadDoorbell() else { return }
+    }
+    group.ring()
+  }
+
+  /// Takes over what the doorbell says. Returns whether it has moved.
+  private func takeHeadDoorbell() -> Bool {
+    guard let value = group.doorbell(doorbellOffset, shadow), value != head else { return false }
+    guard isReachable(value) else {
+      if invalidHead != value {
+        invalidHead = value
+        group.noteInvalidHead()
+      }
+      return false
+    }
+    invalidHead = nil
+    head = Int(value)
+    return true
+  }
+
+  /// Whether the driver can have read so far: a head moves over entries that were written.
+  private func isReachable(_ value: UInt32) -> Bool {
+    guard value < entryCount else { return false }
     let new = Int(value)
-    guard new != head else { return }
     let written = tail >= head ? tail - head : tail + entryCount - head
     let taken = new >= head ? new - head : new + entryCount - head
-    guard new < entryCount, taken <= written else { return group.noteInvalidHead(self, value) }
-    head = new
-    if let shadow { try? shadow.eventIndexes.store32(value, at: doorbellOffset) }
+    return taken <= written
   }
 
   @inline(never)
@@ -140,8 +181,10 @@ final class CompletionQueue {
       tail = 0
       phase.toggle()
     }
-    if unsignalled == 0 { group.willSignal(self) }
     unsignalled &+= 1
+    guard !isListed else { return }
+    isListed = true
+    group.willSignal(self)
   }
 
   @inline(never)
@@ -155,6 +198,7 @@ final class CompletionQueue {
 
   /// Interrupts the driver for what was posted, now or together with what follows.
   func signal() {
+    isListed = false
     guard unsignalled > 0 else { return }
     guard let trigger else {
       unsignalled = 0

@@ -27,6 +27,8 @@ final class QueueGroup {
   private var unsignalled: ContiguousArray<CompletionQueue> = []
   private var hasUnsignalled = false
   private var shadow: ShadowDoorbells?
+  /// Whether drivers must ring when they have gone on; a loop that never sleeps finds out by itself.
+  private let wantsRings: Bool
   private var poller: PollerToken?
   private var isInBatch = false
   private var isFinishPosted = false
@@ -55,6 +57,7 @@ final class QueueGroup {
     namespaces: NamespaceTable, limits: TransferLimits, reports: Reports
   ) {
     self.loop = loop
+    wantsRings = loop.polling != .always
     self.engine = engine
     self.doorbells = doorbells
     self.reports = reports
@@ -106,7 +109,7 @@ final class QueueGroup {
   private func readTail(_ queue: SubmissionQueue) {
     guard let value = doorbell(queue.doorbellOffset, queue.shadow), Int(value) != queue.tail
     else { return }
-    guard Int(value) < queue.entryCount else { return noteInvalidTail(queue, value) }
+    guard value < queue.entryCount else { return noteInvalidTail(queue, value) }
     queue.tail = Int(value)
   }
 
@@ -117,15 +120,12 @@ final class QueueGroup {
     reports.doorbellError(.invalidValue)
   }
 
-  func noteInvalidHead(_ queue: CompletionQueue, _ value: UInt32) {
-    reports.doorbellError(.invalidValue)
-    // Said once: the doorbell is put back to what holds.
-    try? doorbells.store32(UInt32(queue.head), at: queue.doorbellOffset)
-  }
+  func noteInvalidHead() { reports.doorbellError(.invalidValue) }
 
   /// Says up to where the driver may go without ringing; false when it has gone on meanwhile.
   @inline(never)
   private func announceTail(_ queue: SubmissionQueue, _ shadow: ShadowDoorbells) -> Bool {
+    queue.owesAnnouncement = false
     try? shadow.eventIndexes.store32(UInt32(queue.tail), at: queue.doorbellOffset)
     // The driver writes its tail, then reads the index; we write the index, then read the tail.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -163,17 +163,20 @@ final class QueueGroup {
   @inline(__always)
   private func serve(_ queue: SubmissionQueue) -> Bool {
     readTail(queue)
-    guard queue.head != queue.tail else { return false }
+    guard queue.head != queue.tail || queue.owesAnnouncement else { return false }
     return fetch(queue)
   }
 
   private func fetch(_ queue: SubmissionQueue) -> Bool {
     let allowance = queue.window.isMapped ? Self.batch : Self.messageBatch
     var budget = allowance
-    while budget > 0, mayFetch(queue) {
+    while mayFetch(queue) {
+      // Even with nothing left of the allowance: a driver that was told nothing would not ring.
       if queue.head == queue.tail {
-        guard let shadow = queue.shadow, !announceTail(queue, shadow) else { break }
+        guard queue.owesAnnouncement, let shadow = queue.shadow, !announceTail(queue, shadow)
+        else { break }
       }
+      guard budget > 0 else { break }
       guard let request = pool.take(self, queue) else {
         isStarved = true
         break
@@ -185,6 +188,7 @@ final class QueueGroup {
         unfetchable(queue, error)
         break
       }
+      queue.owesAnnouncement = wantsRings && queue.shadow != nil
       queue.inFlight &+= 1
       inFlight &+= 1
       if let handler = queue.handler {
@@ -342,12 +346,13 @@ final class QueueGroup {
   // MARK: Queues
 
   func add(_ queue: CompletionQueue) {
-    queue.shadow = queue.identifier == 0 ? nil : shadow
+    // What an earlier queue of that number left there is wiped out.
+    if queue.identifier != 0, let shadow { queue.use(shadow) }
     completionQueues.append(queue)
   }
 
   func add(_ queue: SubmissionQueue) {
-    queue.shadow = queue.identifier == 0 ? nil : shadow
+    if queue.identifier != 0, let shadow { queue.use(shadow) }
     submissionQueues.append(queue)
     ring()
   }
@@ -384,15 +389,11 @@ final class QueueGroup {
     guard let shadow else { return }
     for queue in submissionQueues where queue.identifier != 0 {
       readTail(queue)
-      try? shadow.values.store32(UInt32(queue.tail), at: queue.doorbellOffset)
-      try? shadow.eventIndexes.store32(UInt32(queue.tail), at: queue.doorbellOffset)
-      queue.shadow = shadow
+      queue.use(shadow)
     }
     for queue in completionQueues where queue.identifier != 0 {
       _ = queue.takeHead()
-      try? shadow.values.store32(UInt32(queue.head), at: queue.doorbellOffset)
-      try? shadow.eventIndexes.store32(UInt32(queue.head), at: queue.doorbellOffset)
-      queue.shadow = shadow
+      queue.use(shadow)
     }
     ring()
   }

@@ -26,7 +26,9 @@ final class SubmissionQueue {
   var whenEmpty: (() -> Void)?
   /// Whether the driver's doorbell was found wrong and has not changed since.
   var invalidTail: UInt32?
-  var shadow: ShadowDoorbells?
+  private(set) var shadow: ShadowDoorbells?
+  /// Whether entries were taken since the driver was told up to where it may go without ringing.
+  var owesAnnouncement = false
   /// How many commands were fetched.
   private(set) var fetchedCount: UInt64 = 0
 
@@ -42,6 +44,14 @@ final class SubmissionQueue {
     self.window = window
     self.completionQueue = completionQueue
     self.handler = handler
+  }
+
+  /// Takes the tail from the driver's memory from now on.
+  func use(_ shadow: ShadowDoorbells) {
+    try? shadow.values.store32(UInt32(tail), at: doorbellOffset)
+    try? shadow.eventIndexes.store32(UInt32(tail), at: doorbellOffset)
+    owesAnnouncement = false
+    self.shadow = shadow
   }
 
   /// Takes the next entry out of the ring.
