@@ -12,11 +12,18 @@ public protocol BlockStorage: AnyObject, Sendable {
   var byteCount: UInt64 { get }
   /// What it can do.
   var traits: BlockStorageTraits { get }
+  /// What tells it apart from all others, the same each time it is opened; nil where nothing lasts.
+  var identity: String? { get }
   /// A way to it for one loop.
   ///
   /// Call it on that loop, or before it runs.
   /// - Throws: what the system says when there is no ring, thread or connection left.
   func makeChannel(on loop: EventLoop) throws(Errno) -> any BlockChannel
+}
+
+extension BlockStorage {
+  /// Nothing that lasts, as with memory.
+  public var identity: String? { nil }
 }
 
 /// What a block storage can do.

@@ -54,6 +54,16 @@ struct FileOpening: ~Copyable, Sendable {
       isReadOnly: isReadOnly, isDevice: isDevice)
   }
 
+  /// The path from the root. Its last part stays as it is: a link may name a device for good.
+  static func resolved(_ path: String) -> String {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    let directory = parts.dropLast().joined(separator: "/") + (parts.count > 1 ? "/" : ".")
+    // Safety: the string is the call's own copy; the result is ours to free, and freed once.
+    guard let place = unsafe realpath(directory, nil) else { return path }
+    defer { unsafe free(place) }
+    return unsafe String(cString: place) + "/" + (parts.last ?? "")
+  }
+
   /// The engine to use: the ring where the kernel has one, unless it is chosen.
   static func engine(
     _ wanted: FileStorageOptions.Engine, _ name: String

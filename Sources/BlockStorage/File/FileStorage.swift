@@ -17,6 +17,8 @@ public import VFIOUser
 public final class FileStorage: BlockStorage {
   /// `file:` and the path.
   public let name: String
+  /// `file:` and the path from the root.
+  public let identity: String?
   /// The size in bytes when it was opened; a multiple of 512.
   public let byteCount: UInt64
   /// Read-only where it was asked for, or where the file cannot be written; with a volatile cache.
@@ -43,6 +45,7 @@ public final class FileStorage: BlockStorage {
     let name = StorageSpecification.file(path: path, options).description
     self.name = name
     let opened = try FileOpening.open(path, options, name)
+    identity = "file:\(FileOpening.resolved(path))"
     byteCount = opened.byteCount
     engine = try FileOpening.engine(options.engine, name)
 

@@ -14,6 +14,8 @@ public import VFIOUser
 public final class NBDStorage: BlockStorage {
   /// `nbd:` and the URI.
   public let name: String
+  /// The same as the name.
+  public var identity: String? { name }
   /// The size in bytes when it was opened; a multiple of 512.
   public let byteCount: UInt64
   /// What the server says of the export.

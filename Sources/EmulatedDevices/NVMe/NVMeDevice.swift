@@ -28,12 +28,14 @@ public final class NVMeDevice: PCIDevice {
     let storages = function.backend(as: StorageSet.self)?.storages ?? []
     for storage in storages { try Self.check(storage, knobs) }
     let mode = try Self.doorbellMode(knobs[NVMeKnobs.doorbells], function.loop.polling)
+    let serial =
+      knobs[NVMeKnobs.serial].isEmpty ? SerialNumber.make(for: storages) : knobs[NVMeKnobs.serial]
     let namespaces = NamespaceTable(
-      storages, blockByteCount: knobs[NVMeKnobs.blockSize], serial: knobs[NVMeKnobs.serial])
+      storages, blockByteCount: knobs[NVMeKnobs.blockSize], serial: serial)
     controller = try NVMeController(
       function, namespaces: namespaces,
       settings: ControllerSettings(
-        serialNumber: knobs[NVMeKnobs.serial], queueCount: knobs[NVMeKnobs.queues],
+        serialNumber: serial, queueCount: knobs[NVMeKnobs.queues],
         threadCount: knobs[NVMeKnobs.queueThreads], doorbells: mode,
         limits: TransferLimits(transferShift: UInt8(knobs[NVMeKnobs.transferShift]))))
     function.logger.notice(

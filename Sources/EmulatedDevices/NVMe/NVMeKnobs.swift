@@ -13,8 +13,12 @@ enum NVMeKnobs {
   }
 
   static let serial = Knob(
-    "serial", default: "0001",
-    "The serial number, at most 20 characters; namespaces get their identifiers from it.")
+    "serial", default: "",
+    """
+    The serial number, at most 20 characters; empty takes one that follows from the files and exports it serves, or a \
+    random one for memory alone. Namespaces get their identifiers from it, and controllers of one machine must differ in it.
+    """
+  )
   static let queues = Knob(
     "queues", default: 64, in: 1...64,
     "How many pairs of I/O queues a driver may make, each with an interrupt vector of its own.")

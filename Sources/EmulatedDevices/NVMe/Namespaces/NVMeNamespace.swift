@@ -29,8 +29,7 @@ final class NVMeNamespace: Sendable {
     isReadOnly = storage.traits.isReadOnly
     shift = Atomic(blockByteCount.trailingZeroBitCount)
     // FNV-1a of the serial number, under a locally administered identifier.
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in "\(serial)/\(identifier)".utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    let hash = FNV.hash("\(serial)/\(identifier)")
     extendedUniqueIdentifier = hash & 0x00ff_ffff_ffff_ffff | 0x0200_0000_0000_0000
   }
 
