@@ -9,7 +9,18 @@ extension AdminExecutor {
     let value = entry.dword11
     // Nothing is kept over power cycles.
     guard entry.dword10 >> 31 == 0 else { return refuse(request, .featureNotSaveable, at: 43) }
-    switch FeatureIdentifier(rawValue: UInt8(truncatingIfNeeded: entry.dword10)) {
+    let identifier = FeatureIdentifier(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
+    guard isOffered(identifier) else { return refuse(request, .invalidField, at: 40) }
+    // Error recovery alone is a namespace's.
+    if entry.namespaceIdentifier != 0, entry.namespaceIdentifier != NamespaceTable.broadcast {
+      guard namespaces[entry.namespaceIdentifier] != nil else {
+        return refuse(request, .invalidNamespaceOrFormat, at: 4)
+      }
+      guard identifier == .errorRecovery else {
+        return refuse(request, .featureNotNamespaceSpecific, at: 4)
+      }
+    }
+    switch identifier {
     case .arbitration: features.arbitration = value
     case .powerManagement:
       // One power state.
@@ -17,7 +28,7 @@ extension AdminExecutor {
       features.powerManagement = value & 0xff
     case .temperatureThreshold: return setTemperatureThreshold(request, value)
     case .errorRecovery: features.errorRecovery = value & 0xffff
-    case .volatileWriteCache: features.volatileWriteCache = value & 1
+    case .volatileWriteCache: return setVolatileWriteCache(request, value & 1)
     case .queueCount: return setQueueCount(request, value)
     case .interruptCoalescing:
       features.interruptCoalescing = value & 0xffff
@@ -48,7 +59,7 @@ extension AdminExecutor {
     guard value & 0xffff != 0xffff, value >> 16 != 0xffff else {
       return refuse(request, .invalidField, at: 44)
     }
-    guard queues.submissionQueueCount == 0 else {
+    guard !queues.hasIOQueues else {
       return refuse(request, .commandSequenceError, at: 40)
     }
     request.complete(.success, result: queueCounts)
@@ -58,6 +69,28 @@ extension AdminExecutor {
   private var queueCounts: UInt32 {
     let count = UInt32(controller.settings.queueCount - 1)
     return count | count << 16
+  }
+
+  /// Volatile Write Cache: without it every write is on its medium before it ends.
+  private func setVolatileWriteCache(_ request: NVMeRequest, _ value: UInt32) {
+    features.volatileWriteCache = value
+    request.moveToBackground()
+    background[ObjectIdentifier(request)] = request
+    let executor = request.group.executor
+    let expected = epoch
+    queues.setWritesThrough(value == 0) { [weak self] in
+      guard let self, epoch == expected else { return }
+      // What was kept back until now is written first.
+      let steps = namespaces.all.filter { value == 0 && !$0.isReadOnly }.map {
+        NamespaceWork.Step(namespace: $0, operation: .flush)
+      }
+      NamespaceWork(steps, by: executor) { [weak self] error in
+        guard let self, epoch == expected,
+          background.removeValue(forKey: ObjectIdentifier(request)) != nil
+        else { return }
+        request.complete(error == nil ? .success : .internalError)
+      }
+    }
   }
 
   private func setTemperatureThreshold(_ request: NVMeRequest, _ value: UInt32) {
@@ -98,7 +131,7 @@ extension AdminExecutor {
     let identifier = FeatureIdentifier(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
     let select = entry.dword10 >> 8 & 7
     guard select <= 3 else { return refuse(request, .invalidField, at: 41) }
-    guard Self.known.contains(identifier) else { return refuse(request, .invalidField, at: 40) }
+    guard isOffered(identifier) else { return refuse(request, .invalidField, at: 40) }
     if select == 3 {
       // Capabilities: changeable, neither saveable nor of a namespace.
       return request.complete(.success, result: 1 << 2)
@@ -146,9 +179,15 @@ extension AdminExecutor {
     return bytes
   }
 
+  /// Whether the controller has the feature; a write cache is there with storages that have one.
+  private func isOffered(_ identifier: FeatureIdentifier) -> Bool {
+    identifier == .volatileWriteCache
+      ? namespaces.haveVolatileCache : Self.known.contains(identifier)
+  }
+
   private static let known: Set<FeatureIdentifier> = [
-    .arbitration, .powerManagement, .temperatureThreshold, .errorRecovery, .volatileWriteCache,
-    .queueCount, .interruptCoalescing, .interruptVectorConfiguration, .writeAtomicity,
+    .arbitration, .powerManagement, .temperatureThreshold, .errorRecovery, .queueCount,
+    .interruptCoalescing, .interruptVectorConfiguration, .writeAtomicity,
     .asynchronousEventConfiguration, .timestamp,
   ]
 }

@@ -28,7 +28,12 @@ extension AdminExecutor {
       return request.complete(.formatInProgress)
     }
     let blockByteCount = format == 0 ? 512 : 4096
-    guard targets.allSatisfy({ $0.storage.byteCount >= UInt64(blockByteCount) }) else {
+    guard
+      targets.allSatisfy({
+        $0.storage.byteCount >= UInt64(blockByteCount)
+          && $0.storage.traits.blockByteCount <= blockByteCount
+      })
+    else {
       return refuse(request, .invalidFormat, at: 40)
     }
     for namespace in targets { namespace.isFormatting = true }

@@ -78,8 +78,7 @@ extension AdminExecutor {
     // Compare, Write Uncorrectable, Dataset Management, Write Zeroes, Timestamp, Verify, Copy.
     data.commandSupport = 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 8
     // Present where a storage keeps writes back; Flush takes the broadcast identifier.
-    let isVolatile = namespaces.all.contains { $0.storage.traits.hasVolatileCache }
-    data.volatileWriteCache = (isVolatile ? 1 : 0) | 3 << 1
+    data.volatileWriteCache = (namespaces.haveVolatileCache ? 1 : 0) | 3 << 1
     data.copyFormatSupport = 1
     // SGLs without alignment; bit buckets; longer than the data.
     data.sglSupport = 1 | 1 << 16 | 1 << 18
@@ -98,7 +97,8 @@ extension AdminExecutor {
     data.features = 1 << 4
     data.formatCount = 1
     data.formattedSize = namespace.blockShift == 9 ? 0 : 1
-    data.setFormat(0, blockShift: 9, performance: 1)
+    // A storage that takes larger blocks alone has the second format alone.
+    data.setFormat(0, blockShift: traits.blockByteCount > 512 ? 0 : 9, performance: 1)
     data.setFormat(1, blockShift: 12, performance: 0)
     // Deallocated blocks read zeros, and Write Zeroes deallocates.
     data.deallocateFeatures = traits.canDiscard ? 0x9 : 0

@@ -37,7 +37,7 @@ extension CommandExecutor {
       isDeallocating && namespace.storage.traits.canDiscard ? .discard : .writeZeroes
     block.byteOffset = range.lowerBound << UInt64(shift)
     block.byteCount = range.count << shift
-    block.isDurable = request.entry.forcesUnitAccess
+    block.isDurable = request.entry.forcesUnitAccess || writesThrough
     if namespace.hasUncorrectable { namespace.markWritten(range) }
     submitOnly(request, namespace)
   }

@@ -101,7 +101,7 @@ final class CopySteps: CommandSteps {
     if isWriting {
       block.operation = .write
       block.byteOffset = target << shift
-      block.isDurable = request.entry.forcesUnitAccess
+      block.isDurable = request.entry.forcesUnitAccess || executor.writesThrough
     } else {
       let first = range.lowerBound + done
       moving = min(range.upperBound - first, UInt64(buffer.byteCount) >> shift)

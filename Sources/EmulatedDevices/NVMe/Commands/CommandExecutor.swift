@@ -17,6 +17,8 @@ final class CommandExecutor: BlockRequestOwner {
   let pointer: DataPointer
   /// The controller's memory page size (CC.MPS) in bytes.
   var pageByteCount = 4096
+  /// Whether the driver has turned the write cache off: each write is durable.
+  var writesThrough = false
   /// Whether requests are pending, so that polling may find some done.
   private(set) var hasPending = false
   private let pool: RequestPool
@@ -126,7 +128,7 @@ final class CommandExecutor: BlockRequestOwner {
     block.operation = isWrite ? .write : .read
     block.byteOffset = first << UInt64(shift)
     block.byteCount = byteCount
-    block.isDurable = isWrite && request.entry.forcesUnitAccess
+    block.isDurable = isWrite && (request.entry.forcesUnitAccess || writesThrough)
     if isWrite {
       tallies[index].writes &+= 1
       tallies[index].writtenBytes &+= UInt64(byteCount)

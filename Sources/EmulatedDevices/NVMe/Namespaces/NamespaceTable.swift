@@ -20,6 +20,9 @@ final class NamespaceTable: Sendable {
     }
   }
 
+  /// Whether any storage keeps writes back until it is flushed.
+  var haveVolatileCache: Bool { all.contains { $0.storage.traits.hasVolatileCache } }
+
   /// The namespace with this identifier; nil for 0, for all ones and for one that does not exist.
   subscript(identifier: UInt32) -> NVMeNamespace? {
     let index = Int(identifier) - 1

@@ -153,7 +153,10 @@ final class QueueSet {
     shadow = nil
     coalescing = InterruptCoalescing()
     undelayedVectors = []
-    everywhere({ $0.removeAll($1) }) { [weak self] in
+    everywhere({ group, done in
+      group.executor.writesThrough = false
+      group.removeAll(done)
+    }) { [weak self] in
       self?.updatePin()
       completion()
     }
@@ -174,6 +177,15 @@ final class QueueSet {
       }, completion)
   }
 
+  /// Whether each write is on its medium before it ends, as with FUA.
+  func setWritesThrough(_ isOn: Bool, _ completion: @escaping () -> Void) {
+    everywhere(
+      { group, done in
+        group.executor.writesThrough = isOn
+        done()
+      }, completion)
+  }
+
   /// The group of the device's own loop, once there is one.
   var home: QueueGroup? { groups.first }
 
@@ -187,8 +199,10 @@ final class QueueSet {
     submissionQueues.values.contains { $0.completionQueue == identifier }
   }
 
-  /// How many I/O submission queues there are.
-  var submissionQueueCount: Int { submissionQueues.count - (hasSubmissionQueue(0) ? 1 : 0) }
+  /// Whether there are any I/O queues.
+  var hasIOQueues: Bool {
+    submissionQueues.keys.contains { $0 != 0 } || completionQueues.keys.contains { $0 != 0 }
+  }
 
   /// Makes an I/O completion queue; the caller has checked what the driver asks for.
   func createCompletionQueue(
