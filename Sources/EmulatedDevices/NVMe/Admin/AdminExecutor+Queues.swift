@@ -11,7 +11,9 @@ extension AdminExecutor {
     guard isValid(identifier), !queues.hasCompletionQueue(identifier) else {
       return refuse(request, .invalidQueueIdentifier, at: 40)
     }
-    guard entryCount >= 2, entryCount <= controller.maximumQueueEntryCount else {
+    guard entryCount >= 2, entryCount <= controller.maximumQueueEntryCount,
+      controller.hasCompletionEntrySize
+    else {
       return refuse(request, .invalidQueueSize, at: 42)
     }
     // CAP.CQR: queues are contiguous.
@@ -35,7 +37,9 @@ extension AdminExecutor {
     guard isValid(identifier), !queues.hasSubmissionQueue(identifier) else {
       return refuse(request, .invalidQueueIdentifier, at: 40)
     }
-    guard entryCount >= 2, entryCount <= controller.maximumQueueEntryCount else {
+    guard entryCount >= 2, entryCount <= controller.maximumQueueEntryCount,
+      controller.hasSubmissionEntrySize
+    else {
       return refuse(request, .invalidQueueSize, at: 42)
     }
     guard completionQueue != 0, isValid(completionQueue) else {

@@ -42,7 +42,7 @@ final class AdminExecutor: CommandHandler {
 
   func execute(_ request: NVMeRequest) {
     // Neither fused nor anything reserved; SGLs are for I/O commands.
-    guard request.entry.words[0] & 0x3f00 == 0 else {
+    guard request.entry.words[0] & 0xff00 == 0 else {
       return refuse(request, .invalidField, at: 1)
     }
     switch AdminOpcode(rawValue: request.entry.opcode) {

@@ -27,6 +27,8 @@ final class NVMeController {
   /// Counts resets, so that what was begun before one does not end in what follows.
   private var epoch = 0
   private var interruptMask: UInt32 = 0
+  /// The memory page size (CC.MPS) in bytes, as it was when the controller was enabled.
+  private(set) var pageByteCount = 4096
 
   init(
     _ function: PCIFunction, namespaces: NamespaceTable, settings: ControllerSettings
@@ -48,7 +50,10 @@ final class NVMeController {
     let admin = AdminExecutor(self, function)
     self.admin = admin
     queues.onFailure = { [unowned self] in fail($0) }
-    queues.onDoorbellError = { [unowned admin] in admin.noteDoorbellError($0) }
+    queues.onDoorbellError = { [unowned self, unowned admin] error in
+      // A doorbell of a disabled controller means nothing.
+      if case .enabled = state { admin.noteDoorbellError(error) }
+    }
     queues.onCommandError = { [unowned admin] in admin.noteError($0) }
     registers.effect = { [unowned self] access throws(Errno) in accessed(&access) }
   }
@@ -65,8 +70,10 @@ final class NVMeController {
     ControllerCapabilities(rawValue: registers[.capabilities]).maximumQueueEntryCount
   }
 
-  /// The memory page size (CC.MPS) in bytes.
-  var pageByteCount: Int { 4096 << Int(configuration.pageShift) }
+  /// Whether CC.IOSQES says the only size that there is.
+  var hasSubmissionEntrySize: Bool { configuration.submissionEntryShift == 6 }
+  /// Whether CC.IOCQES says the only size that there is.
+  var hasCompletionEntrySize: Bool { configuration.completionEntryShift == 4 }
 
   private var configuration: ControllerConfiguration {
     ControllerConfiguration(rawValue: UInt32(truncatingIfNeeded: registers[.configuration]))
@@ -125,7 +132,7 @@ final class NVMeController {
     let completionEntries = Int(attributes >> 16 & 0xfff) + 1
     let submission = registers[.adminSubmissionQueue]
     let completion = registers[.adminCompletionQueue]
-    let pageMask = UInt64(4096) << UInt64(configuration.pageShift) - 1
+    let byteCount = 4096 << Int(configuration.pageShift)
     let reason: String? =
       if configuration.pageShift > UInt32(NVMeHardware.maximumPageShift) {
         "CC.MPS is \(configuration.pageShift)"
@@ -133,7 +140,7 @@ final class NVMeController {
         "CC.CSS is \(configuration.commandSet)"
       } else if configuration.arbitration != 0 {
         "CC.AMS is \(configuration.arbitration)"
-      } else if (submission | completion) & pageMask & 0xfff != 0 {
+      } else if (submission | completion) & UInt64(byteCount - 1) != 0 {
         "an admin queue is not aligned to a page"
       } else if submissionEntries < 2 || completionEntries < 2 {
         "an admin queue has a single entry"
@@ -145,14 +152,17 @@ final class NVMeController {
       try queues.enable(
         submission: DMAAddress(submission), submissionEntryCount: submissionEntries,
         completion: DMAAddress(completion), completionEntryCount: completionEntries,
-        pageByteCount: 4096 << Int(configuration.pageShift), handler: admin)
+        pageByteCount: byteCount, handler: admin)
     } catch {
       return fail("no loop for the queues: \(error)")
     }
+    pageByteCount = byteCount
     state = .enabled
     status.shutdown = ControllerStatus.Shutdown.none
     status.isFatal = false
     status.isReady = true
+    // A shutdown of the disabled controller may have stopped them.
+    resumeQueues()
     function.logger.info("nvme: enabled")
   }
 
@@ -165,6 +175,7 @@ final class NVMeController {
       return
     }
     state = .disabling(isWanted: false)
+    status.shutdown = ControllerStatus.Shutdown.none
     epoch += 1
     let expected = epoch
     admin?.reset()
@@ -183,7 +194,6 @@ final class NVMeController {
     var new = status
     new.isReady = false
     new.isFatal = false
-    new.shutdown = ControllerStatus.Shutdown.none
     status = new
     function.logger.info("nvme: disabled")
     if isWanted { enable(configuration) }
@@ -209,9 +219,10 @@ final class NVMeController {
 
   private func resetSubsystem() {
     function.logger.notice("nvme: subsystem reset")
-    var cleared = configuration
-    cleared.isEnabled = false
-    registers[.configuration] = UInt64(cleared.rawValue)
+    for register in [
+      NVMeRegister.configuration, .adminQueueAttributes, .adminSubmissionQueue,
+      .adminCompletionQueue,
+    ] { registers[register] = 0 }
     disable()
     status.subsystemResetOccurred = true
   }
@@ -252,17 +263,20 @@ final class NVMeController {
   func resume() {
     guard isQuiet else { return }
     isQuiet = false
+    resumeQueues()
+  }
+
+  /// Lets commands be fetched again where nothing speaks against it.
+  private func resumeQueues() {
     // After a shutdown commands wait for the next enable.
-    if status.shutdown == ControllerStatus.Shutdown.none { queues.resume() }
+    guard !isQuiet, status.shutdown == ControllerStatus.Shutdown.none else { return }
+    queues.resume()
   }
 
   /// Fetches nothing while `body` works; it calls `done` when it has ended.
   func whileQuiet(_ body: @escaping (_ done: @escaping () -> Void) -> Void) {
     queues.pause { [weak self] in
-      body {
-        guard let self, !self.isQuiet else { return }
-        self.queues.resume()
-      }
+      body { self?.resumeQueues() }
     }
   }
 }

@@ -45,7 +45,12 @@ final class NVMeRequest {
 
   /// Ends the command: posts its completion, or keeps it until the driver has made room for it.
   func complete(_ status: NVMeStatus, result: UInt32 = 0) {
-    if !status.isSuccess { report(status) }
+    var status = status
+    if !status.isSuccess {
+      // The error log has an entry for it.
+      status = status.withMore
+      report(status)
+    }
     if group.tellsCompletions {
       queue.completionQueue.post(
         queue, result: result, commandIdentifier: entry.commandIdentifier, status: status)
