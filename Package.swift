@@ -53,7 +53,9 @@ let package = Package(
     .target(
       name: "BlockStorage", dependencies: ["VFIOUser", "CBlockStorageLinux", "CNBD"],
       swiftSettings: strict),
-    .target(name: "NVMeDriver", dependencies: ["CVFIOUserLinux", "VFIOUser", "NVMe"], swiftSettings: strict),
+    .target(
+      name: "NVMeDriver", dependencies: ["CVFIOUserLinux", "VFIOUser", "NVMe"],
+      swiftSettings: strict),
     .target(
       name: "EmulatedDevices", dependencies: ["DeviceModel", "BlockStorage", "NVMe"],
       swiftSettings: strict),
@@ -83,7 +85,7 @@ let package = Package(
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"], swiftSettings: strict),
     .testTarget(name: "BlockStorageTests", dependencies: ["BlockStorage"], swiftSettings: tests),
     .testTarget(
-      name: "NVMeDriverTests", dependencies: ["NVMeDriver", "EmulatedDevices"],
+      name: "NVMeDriverTests", dependencies: ["NVMeDriver", "EmulatedDevices", "BlockStorage"],
       swiftSettings: tests),
     .testTarget(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),

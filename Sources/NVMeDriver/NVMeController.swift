@@ -1,30 +1,22 @@
 public import NVMe
 public import VFIOUser
 
-/// How a driver takes a controller.
-public struct NVMeDriverOptions: Sendable {
-  /// The longest wait for a command of the driver's own, and for the controller to get ready.
-  public var timeout: Duration = .seconds(10)
-  /// How doorbells are rung.
-  public var doorbells: NVMeDoorbells = .auto
-  /// How much memory there is for queues and data, in bytes.
-  public var memoryByteCount = 64 << 20
-  /// How many entries the admin queues have: 2 to 4096.
-  public var adminEntryCount = 32
-
-  /// Makes the default options.
-  public init() {}
-}
-
 /// An NVMe controller, driven by this process: no kernel, no virtual machine.
 ///
 /// ```swift
 /// let controller = try NVMeController.attach(path: "/run/disk.sock")
 /// let disk = try controller.namespace(1)
+/// try controller.write(disk, block: 0, [UInt8](repeating: 0x5a, count: disk.blockByteCount))
+/// try controller.flush(disk)
 /// let data = try controller.read(disk, block: 0, count: 8)
 /// ```
 ///
-/// It drives any NVMe device that is served over vfio-user, ours or not.
+/// These calls wait for one command after the other. Many commands at a time go through
+/// ``makeQueuePair(entryCount:usesInterrupt:)``.
+///
+/// It drives any NVMe device that is served over vfio-user, ours or not, and trusts it as far as a
+/// driver trusts its hardware: the device may change the shared memory at any time, but no call waits
+/// longer than ``NVMeDriverOptions/timeout`` allows.
 ///
 /// Threads: one owner. Queue pairs that it has made may go to other threads.
 ///
@@ -38,25 +30,30 @@ public final class NVMeController {
   public private(set) var identity = IdentifyController()
   /// Whether the doorbells are reached without messages.
   public let mapsDoorbells: Bool
+  /// How many I/O queue pairs there can be at a time, as the controller has granted.
+  public private(set) var queuePairLimit = 0
 
   let pool: NVMePool
-  private let registers: ClientRegion
-  private let options: NVMeDriverOptions
-  private let doorbellStride: UInt64
-  private let admin: NVMeQueuePair
-  private var shadow: (values: Int, indexes: Int)?
-  private var interrupts: [ClientInterrupt] = []
-  private var nextQueue: UInt16 = 1
-  private var pairs: [NVMeQueuePair] = []
-  private var ownPair: NVMeQueuePair?
-  private var scratch: [NVMeCompletion] = []
+  let registers: ClientRegion
+  let options: NVMeDriverOptions
+  let doorbellStride: UInt64
+  let admin: NVMeQueuePair
+  /// The pages of shadow doorbells and of event indexes; nil without.
+  var shadow: (values: NVMeBuffer, indexes: NVMeBuffer)?
+  var interrupts: [ClientInterrupt] = []
+  var pairs: [NVMeQueuePair] = []
+  /// The pair of the calls that wait.
+  var ownPair: NVMeQueuePair?
+  /// Memory that commands may still use which were given up: free after a reset.
+  var abandoned: [NVMeBuffer] = []
 
-  /// Connects to a device and gets its controller ready.
+  /// Connects to a device and gets its controller ready; a driver that was there before has lost it.
   ///
   /// - Parameters:
   ///   - path: a socket, or a folder that holds one called `cntrl`.
   ///   - options: how to take it.
-  /// - Throws: ``NVMeDriverError``.
+  /// - Throws: `connection` when nobody serves there, `unsupported` for a device that is none,
+  ///   `timedOut` and `fatal` when the controller does not get ready.
   public static func attach(
     path: String, options: NVMeDriverOptions = NVMeDriverOptions()
   ) throws(NVMeDriverError) -> NVMeController {
@@ -74,28 +71,40 @@ public final class NVMeController {
 
   /// Takes the device behind a connection and gets its controller ready.
   ///
-  /// - Throws: ``NVMeDriverError``.
+  /// It grants the device memory at 4 GiB, ``NVMeDriverOptions/memoryByteCount`` of it, which must be
+  /// free on that connection. To map doorbells or not is for the connection's own options to say.
+  ///
+  /// - Throws: as ``attach(path:options:)``.
   public init(
     _ client: DeviceClient, options: NVMeDriverOptions = NVMeDriverOptions()
   ) throws(NVMeDriverError) {
     self.client = client
     self.options = options
-    do throws(ClientError) {
+    do {
       registers = try client.region(at: 0)
       let configuration = try client.region(at: 7)
       let classCode: UInt32 = try configuration.read(at: RegionOffset(8))
       guard classCode >> 8 == 0x01_0802 else {
         throw ClientError(.unsupported, .noSuchAddressOrDevice, "the device is no NVMe controller")
       }
-      // Memory space and bus master; no pin interrupt.
+      // Memory space, and no pin interrupt.
       let command: UInt16 = try configuration.read(at: RegionOffset(4))
-      try configuration.write(command | 0x406, at: RegionOffset(4))
+      try configuration.write(command | 0x402, at: RegionOffset(4))
       let value: UInt64 = try registers.read(
         at: RegionOffset(ControllerRegisterOffset.capabilities))
       capabilities = ControllerCapabilities(rawValue: value)
+      // What another driver has left running must not find this one's memory at its own addresses.
+      try Self.disable(registers, options.timeout)
+      pool = try NVMePool(
+        client, byteCount: options.memoryByteCount, at: DMAAddress(0x1_0000_0000))
+      // Bus master.
+      try configuration.write(command | 0x406, at: RegionOffset(4))
+    } catch let error as ClientError {
+      throw NVMeDriverError(error, "cannot take the device")
+    } catch let error as NVMeDriverError {
+      throw error
     } catch {
-      throw NVMeDriverError(
-        error.code == .unsupported ? .unsupported : .connection, "\(error)")
+      throw NVMeDriverError(.connection, "cannot take the device")
     }
     doorbellStride = 4 << UInt64(capabilities.doorbellStride)
     mapsDoorbells = registers.mappedAreas.contains {
@@ -108,39 +117,41 @@ public final class NVMeController {
     guard capabilities.minimumPageShift == 0 else {
       throw NVMeDriverError(.unsupported, "the controller has no pages of 4 KiB")
     }
-    pool = try NVMePool(
-      client, byteCount: options.memoryByteCount, at: DMAAddress(0x1_0000_0000))
     admin = try NVMeQueuePair(
       identifier: 0, entryCount: min(max(options.adminEntryCount, 2), 4096), pool: pool,
-      doorbells: registers, stride: doorbellStride, shadow: nil, interrupt: nil)
+      registers: registers, stride: doorbellStride, shadow: nil, interrupt: nil)
     try enable()
     identity = IdentifyController(try identify(1, namespace: 0))
-    if options.doorbells == .shadow { try setShadowDoorbells() }
+    try prepareQueues()
   }
 
-  /// Ends the connection; the device keeps its state.
+  /// Ends the connection; the device keeps its state. Every later call fails.
   public func close() { client.close() }
 
   // MARK: Registers
 
   /// Controller Status (CSTS).
   ///
-  /// - Throws: ``NVMeDriverError`` when the connection is over.
+  /// - Throws: `connection` when the connection is over, `timedOut` when the server does not answer.
   public func status() throws(NVMeDriverError) -> ControllerStatus {
     ControllerStatus(rawValue: try readRegister(ControllerRegisterOffset.status))
   }
 
   /// Reads a register of 4 bytes; throws as ``status()``.
+  ///
+  /// - Parameter offset: in bytes from the start of BAR 0, a multiple of 4.
   public func readRegister(_ offset: UInt64) throws(NVMeDriverError) -> UInt32 {
     do throws(ClientError) { return try registers.read(at: RegionOffset(offset)) } catch {
-      throw NVMeDriverError(.connection, "\(error)")
+      throw NVMeDriverError(error, "cannot read a register")
     }
   }
 
   /// Writes a register of 4 bytes, or a doorbell; throws as ``status()``.
+  ///
+  /// - Parameter offset: as for ``readRegister(_:)``.
   public func writeRegister(_ value: UInt32, _ offset: UInt64) throws(NVMeDriverError) {
     do throws(ClientError) { try registers.write(value, at: RegionOffset(offset)) } catch {
-      throw NVMeDriverError(.connection, "\(error)")
+      throw NVMeDriverError(error, "cannot write a register")
     }
   }
 
@@ -148,21 +159,30 @@ public final class NVMeController {
     do throws(ClientError) {
       try registers.write(value.rawValue, at: RegionOffset(offset))
     } catch {
-      throw NVMeDriverError(.connection, "\(error)")
+      throw NVMeDriverError(error, "cannot write a register")
     }
   }
 
   // MARK: Enable, reset, shut down
 
-  /// Disables the controller and enables it with the driver's admin queues.
-  private func enable() throws(NVMeDriverError) {
-    var configuration = ControllerConfiguration(
-      rawValue: try readRegister(ControllerRegisterOffset.configuration))
-    if configuration.isEnabled {
-      configuration.isEnabled = false
-      try writeRegister(configuration.rawValue, ControllerRegisterOffset.configuration)
+  private static func disable(
+    _ registers: ClientRegion, _ timeout: Duration
+  ) throws(NVMeDriverError) {
+    do throws(ClientError) {
+      let place = RegionOffset(ControllerRegisterOffset.configuration)
+      var configuration = ControllerConfiguration(rawValue: try registers.read(at: place))
+      if configuration.isEnabled {
+        configuration.isEnabled = false
+        try registers.write(configuration.rawValue, at: place)
+      }
+    } catch {
+      throw NVMeDriverError(error, "cannot disable the controller")
     }
-    try waitFor("the controller to be disabled") { !$0.isReady }
+    try wait(registers, timeout, "the controller to be disabled") { !$0.isReady }
+  }
+
+  /// Enables the controller, which is disabled, with the driver's admin queues.
+  private func enable() throws(NVMeDriverError) {
     let entries = UInt32(admin.entryCount - 1)
     try writeRegister(
       entries | entries << 16, ControllerRegisterOffset.adminQueueAttributes)
@@ -173,17 +193,34 @@ public final class NVMeController {
     wanted.completionEntryShift = 4
     wanted.isEnabled = true
     try writeRegister(wanted.rawValue, ControllerRegisterOffset.configuration)
-    try waitFor("the controller to get ready", failsWhenFatal: true) { $0.isReady }
+    try Self.wait(
+      registers, options.timeout, "the controller to get ready", failsWhenFatal: true
+    ) { $0.isReady }
   }
 
-  private func waitFor(
-    _ what: String, failsWhenFatal: Bool = false, _ isSo: (ControllerStatus) -> Bool
+  /// Settles with a controller that was just enabled what all I/O queues depend on.
+  private func prepareQueues() throws(NVMeDriverError) {
+    // 64 of each kind, numbered from 0.
+    let granted = try setFeature(.queueCount, 63 | 63 << 16)
+    queuePairLimit = min(Int(granted & 0xffff), Int(granted >> 16)) + 1
+    if options.doorbells == .shadow { try setShadowDoorbells() }
+  }
+
+  private static func wait(
+    _ registers: ClientRegion, _ timeout: Duration, _ what: String,
+    failsWhenFatal: Bool = false, _ isSo: (ControllerStatus) -> Bool
   ) throws(NVMeDriverError) {
-    let deadline = MonotonicTime.now.advanced(by: options.timeout)
+    let deadline = MonotonicTime.now.advanced(by: timeout)
     while true {
-      let status = try status()
+      let status: ControllerStatus
+      do throws(ClientError) {
+        status = ControllerStatus(
+          rawValue: try registers.read(at: RegionOffset(ControllerRegisterOffset.status)))
+      } catch {
+        throw NVMeDriverError(error, "waiting for \(what)")
+      }
       guard status.rawValue != .max else {
-        throw NVMeDriverError(.connection, "the device is gone")
+        throw NVMeDriverError(.connection, "waiting for \(what): the device is gone")
       }
       if isSo(status) { return }
       if failsWhenFatal, status.isFatal { throw NVMeDriverError(.fatal, "waiting for \(what)") }
@@ -196,400 +233,38 @@ public final class NVMeController {
 
   /// Resets the controller: what is in flight is lost, and all queue pairs are gone.
   ///
-  /// - Throws: ``NVMeDriverError``.
+  /// Calls on a pair from before throw `invalidArgument`; no other thread may use one meanwhile. What
+  /// commands that were in flight should have written may be written or not, block by block.
+  ///
+  /// - Throws: as ``attach(path:options:)``; the controller can be reset again then.
   public func reset() throws(NVMeDriverError) {
+    try Self.disable(registers, options.timeout)
+    // From here on the controller leaves the memory alone.
     for pair in pairs { pair.release(to: pool) }
+    for buffer in abandoned { pool.release(buffer) }
+    if let shadow {
+      pool.release(shadow.values)
+      pool.release(shadow.indexes)
+    }
     pairs = []
+    abandoned = []
     ownPair = nil
-    nextQueue = 1
     shadow = nil
-    var configuration = ControllerConfiguration(
-      rawValue: try readRegister(ControllerRegisterOffset.configuration))
-    configuration.isEnabled = false
-    try writeRegister(configuration.rawValue, ControllerRegisterOffset.configuration)
-    try waitFor("the controller to be disabled") { !$0.isReady }
     try admin.reset()
     try enable()
-    if options.doorbells == .shadow { try setShadowDoorbells() }
+    try prepareQueues()
   }
 
   /// Shuts the controller down: what was written is on its medium afterwards.
   ///
-  /// - Throws: ``NVMeDriverError``.
+  /// Commands are carried out again after ``reset()``.
+  ///
+  /// - Throws: as ``status()``; `timedOut` when the controller does not come to an end.
   public func shutDown() throws(NVMeDriverError) {
     var configuration = ControllerConfiguration(
       rawValue: try readRegister(ControllerRegisterOffset.configuration))
     configuration.shutdownNotification = .normal
     try writeRegister(configuration.rawValue, ControllerRegisterOffset.configuration)
-    try waitFor("the shutdown") { $0.shutdown == .complete }
-  }
-
-  // MARK: Admin commands
-
-  /// Carries out an admin command and waits for its end.
-  ///
-  /// - Parameters:
-  ///   - entry: the command; its identifier and, with `data`, its PRPs are set here.
-  ///   - data: memory that it moves.
-  /// - Returns: dword 0 of the completion.
-  /// - Throws: ``NVMeDriverError``; a status other than success is one.
-  @discardableResult
-  public func execute(
-    _ entry: SubmissionQueueEntry, data: NVMeBuffer? = nil
-  ) throws(NVMeDriverError) -> UInt32 {
-    let end = try run(entry, data, on: admin)
-    guard end.status.isSuccess else {
-      throw NVMeDriverError(
-        .status(end.status), "admin command 0x\(String(entry.opcode, radix: 16))")
-    }
-    return end.result
-  }
-
-  /// Carries out an I/O command on a pair with nothing else in flight, and waits for its end.
-  ///
-  /// - Throws: ``NVMeDriverError``, but not for the status of the command.
-  public func run(
-    _ entry: SubmissionQueueEntry, data: NVMeBuffer? = nil, on pair: NVMeQueuePair
-  ) throws(NVMeDriverError) -> NVMeCompletion { try run(entry, data, on: pair) }
-
-  private func run(
-    _ entry: SubmissionQueueEntry, _ data: NVMeBuffer?, on pair: NVMeQueuePair
-  ) throws(NVMeDriverError) -> NVMeCompletion {
-    if let data {
-      try pair.submit(entry, data: data, tag: -1)
-    } else {
-      try pair.submit(entry, tag: -1)
-    }
-    try pair.ring()
-    scratch.removeAll(keepingCapacity: true)
-    let deadline = MonotonicTime.now.advanced(by: options.timeout)
-    var rounds = 0
-    while try pair.reap(into: &scratch) == 0 {
-      rounds += 1
-      guard rounds % 256 == 0 else { continue }
-      MemoryBarrier.yield()
-      if rounds % 65_536 == 0, try status().isFatal {
-        throw NVMeDriverError(.fatal, "a command on queue \(pair.identifier)")
-      }
-      guard MonotonicTime.now < deadline else {
-        throw NVMeDriverError(.timedOut, "a command on queue \(pair.identifier)")
-      }
-    }
-    return scratch[0]
-  }
-
-  /// The data of an Identify command.
-  ///
-  /// - Parameters:
-  ///   - structure: Controller or Namespace Structure (CNS).
-  ///   - namespace: the namespace, where the structure is one's.
-  /// - Throws: as ``execute(_:data:)``.
-  public func identify(
-    _ structure: UInt8, namespace: UInt32
-  ) throws(NVMeDriverError) -> [UInt8] {
-    let buffer = try pool.allocate(4096)
-    defer { pool.release(buffer) }
-    var entry = Self.command(.identify, namespace)
-    entry.dword10 = UInt32(structure)
-    try execute(entry, data: buffer)
-    return try buffer.read()
-  }
-
-  private static func command(_ opcode: AdminOpcode, _ namespace: UInt32 = 0)
-    -> SubmissionQueueEntry
-  {
-    var entry = SubmissionQueueEntry()
-    entry.opcode = opcode.rawValue
-    entry.namespaceIdentifier = namespace
-    return entry
-  }
-
-  /// The identifiers of the active namespaces, ascending.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  public func namespaces() throws(NVMeDriverError) -> [UInt32] {
-    let page = try identify(2, namespace: 0)
-    var found: [UInt32] = []
-    for start in stride(from: 0, to: 4096, by: 4) {
-      var identifier: UInt32 = 0
-      for byte in 0..<4 { identifier |= UInt32(page[start + byte]) << UInt32(byte * 8) }
-      if identifier != 0 { found.append(identifier) }
-    }
-    return found
-  }
-
-  /// A namespace, as the controller describes it now.
-  ///
-  /// - Throws: as ``execute(_:data:)``; `unsupported` for blocks of a size that cannot be.
-  public func namespace(_ identifier: UInt32) throws(NVMeDriverError) -> NVMeNamespaceInfo {
-    let data = IdentifyNamespace(try identify(0, namespace: identifier))
-    guard data.blockByteCount >= 512 else {
-      throw NVMeDriverError(.unsupported, "namespace \(identifier) has no usable format")
-    }
-    return NVMeNamespaceInfo(identifier: identifier, data: data)
-  }
-
-  /// A log page, from its beginning.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  public func log(
-    _ page: LogPageIdentifier, byteCount: Int
-  ) throws(NVMeDriverError) -> [UInt8] {
-    let buffer = try pool.allocate(byteCount)
-    defer { pool.release(buffer) }
-    let dwords = UInt32(byteCount / 4 - 1)
-    var entry = Self.command(.getLogPage, 0xffff_ffff)
-    entry.dword10 = UInt32(page.rawValue) | (dwords & 0xffff) << 16
-    entry.dword11 = dwords >> 16
-    try execute(entry, data: buffer)
-    return try buffer.read()
-  }
-
-  /// Sets a feature to the value of dword 11; returns dword 0 of the completion.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  @discardableResult
-  public func setFeature(
-    _ feature: FeatureIdentifier, _ value: UInt32
-  ) throws(NVMeDriverError) -> UInt32 {
-    var entry = Self.command(.setFeatures)
-    entry.dword10 = UInt32(feature.rawValue)
-    entry.dword11 = value
-    return try execute(entry)
-  }
-
-  /// The current value of a feature that fits in 32 bits.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  public func feature(
-    _ feature: FeatureIdentifier, _ selector: UInt32 = 0
-  ) throws(NVMeDriverError) -> UInt32 {
-    var entry = Self.command(.getFeatures)
-    entry.dword10 = UInt32(feature.rawValue)
-    entry.dword11 = selector
-    return try execute(entry)
-  }
-
-  /// Formats a namespace with one of its LBA formats; its data is gone.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  public func format(_ namespace: UInt32, format: Int) throws(NVMeDriverError) {
-    var entry = Self.command(.formatNVM, namespace)
-    entry.dword10 = UInt32(format & 0xf)
-    try execute(entry)
-  }
-
-  private func setShadowDoorbells() throws(NVMeDriverError) {
-    guard identity.adminCommandSupport & 1 << 8 != 0 else {
-      throw NVMeDriverError(.unsupported, "the controller has no Doorbell Buffer Config")
-    }
-    let values = try pool.allocate(4096)
-    let indexes = try pool.allocate(4096)
-    try values.write([UInt8](repeating: 0, count: 4096))
-    try indexes.write([UInt8](repeating: 0, count: 4096))
-    var entry = Self.command(.doorbellBufferConfig)
-    entry.prp1 = values.address.rawValue
-    entry.prp2 = indexes.address.rawValue
-    try execute(entry)
-    shadow = (values.offset, indexes.offset)
-  }
-
-  // MARK: Queue pairs
-
-  /// Memory for data, which the controller reaches.
-  ///
-  /// - Throws: `outOfMemory`.
-  public func makeBuffer(byteCount: Int) throws(NVMeDriverError) -> NVMeBuffer {
-    try pool.allocate(byteCount)
-  }
-
-  /// Gives memory back that no command uses any more.
-  public func release(_ buffer: NVMeBuffer) { pool.release(buffer) }
-
-  /// Makes an I/O submission queue with a completion queue of its own.
-  ///
-  /// - Parameters:
-  ///   - entryCount: the size of both, 2 to what the controller has.
-  ///   - usesInterrupt: whether ``NVMeQueuePair/wait(timeout:)`` sleeps until the device interrupts.
-  /// - Throws: ``NVMeDriverError``.
-  public func makeQueuePair(
-    entryCount: Int, usesInterrupt: Bool = false
-  ) throws(NVMeDriverError) -> NVMeQueuePair {
-    guard entryCount >= 2, entryCount <= capabilities.maximumQueueEntryCount else {
-      throw NVMeDriverError(
-        .invalidArgument,
-        "a queue has 2 to \(capabilities.maximumQueueEntryCount) entries, not \(entryCount)")
-    }
-    let identifier = nextQueue
-    let interrupt = usesInterrupt ? try self.interrupt(Int(identifier)) : nil
-    let pair = try NVMeQueuePair(
-      identifier: identifier, entryCount: entryCount, pool: pool, doorbells: registers,
-      stride: doorbellStride, shadow: shadow, interrupt: interrupt)
-    do throws(NVMeDriverError) {
-      let size = UInt32(identifier) | UInt32(entryCount - 1) << 16
-      var completion = Self.command(.createCompletionQueue)
-      completion.prp1 = pair.completion.address.rawValue
-      completion.dword10 = size
-      completion.dword11 = 1 | (usesInterrupt ? 2 | UInt32(identifier) << 16 : 0)
-      try execute(completion)
-      var submission = Self.command(.createSubmissionQueue)
-      submission.prp1 = pair.submission.address.rawValue
-      submission.dword10 = size
-      submission.dword11 = 1 | UInt32(identifier) << 16
-      try execute(submission)
-    } catch {
-      pair.release(to: pool)
-      throw error
-    }
-    nextQueue += 1
-    pairs.append(pair)
-    return pair
-  }
-
-  /// Deletes a queue pair that was made last, or any other; its identifier is not used again.
-  ///
-  /// - Throws: as ``execute(_:data:)``.
-  public func delete(_ pair: NVMeQueuePair) throws(NVMeDriverError) {
-    var entry = Self.command(.deleteSubmissionQueue)
-    entry.dword10 = UInt32(pair.identifier)
-    try execute(entry)
-    entry = Self.command(.deleteCompletionQueue)
-    entry.dword10 = UInt32(pair.identifier)
-    try execute(entry)
-    pairs.removeAll { $0 === pair }
-    pair.release(to: pool)
-  }
-
-  private func interrupt(_ vector: Int) throws(NVMeDriverError) -> ClientInterrupt {
-    do throws(ClientError) {
-      if interrupts.isEmpty {
-        let info = try client.interruptInfo(index: 2)
-        interrupts = try client.enableInterrupts(index: 2, count: Int(info.count))
-        try enableMessageInterrupts()
-      }
-    } catch {
-      throw NVMeDriverError(.connection, "no interrupts: \(error)")
-    }
-    guard vector < interrupts.count else {
-      throw NVMeDriverError(.unsupported, "the device has no interrupt for queue \(vector)")
-    }
-    return interrupts[vector]
-  }
-
-  /// Sets MSI-X Enable in the capability, wherever it is.
-  private func enableMessageInterrupts() throws(ClientError) {
-    let configuration = try client.region(at: 7)
-    var place: UInt8 = try configuration.read(at: RegionOffset(0x34))
-    var seen = 0
-    while place != 0, seen < 48 {
-      let identifier: UInt8 = try configuration.read(at: RegionOffset(UInt64(place)))
-      if identifier == 0x11 {
-        let control: UInt16 = try configuration.read(at: RegionOffset(UInt64(place) + 2))
-        return try configuration.write(control | 0x8000, at: RegionOffset(UInt64(place) + 2))
-      }
-      place = try configuration.read(at: RegionOffset(UInt64(place) + 1))
-      seen += 1
-    }
-  }
-
-  // MARK: Reading and writing, one command after the other
-
-  /// The pair for calls that wait.
-  private func pair() throws(NVMeDriverError) -> NVMeQueuePair {
-    if let ownPair { return ownPair }
-    let made = try makeQueuePair(entryCount: min(64, capabilities.maximumQueueEntryCount))
-    ownPair = made
-    return made
-  }
-
-  /// Reads blocks.
-  ///
-  /// - Throws: ``NVMeDriverError``; a status other than success is one.
-  public func read(
-    _ namespace: NVMeNamespaceInfo, block: UInt64, count: Int
-  ) throws(NVMeDriverError) -> [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(count * namespace.blockByteCount)
-    try forEachPiece(namespace, block, count, .read) { (_, buffer) throws(NVMeDriverError) in
-    } after: { (_, buffer) throws(NVMeDriverError) in
-      bytes += try buffer.read()
-    }
-    return bytes
-  }
-
-  /// Writes blocks; `bytes` are a whole number of them.
-  ///
-  /// - Throws: ``NVMeDriverError``; a status other than success is one.
-  public func write(
-    _ namespace: NVMeNamespaceInfo, block: UInt64, _ bytes: [UInt8]
-  ) throws(NVMeDriverError) {
-    let size = namespace.blockByteCount
-    guard bytes.count % size == 0 else {
-      throw NVMeDriverError(
-        .invalidArgument, "\(bytes.count) bytes are no whole number of blocks of \(size)")
-    }
-    try forEachPiece(namespace, block, bytes.count / size, .write) {
-      (offset, buffer) throws(NVMeDriverError) in
-      try buffer.write(Array(bytes[offset..<(offset + buffer.byteCount)]))
-    } after: { (_, _) throws(NVMeDriverError) in
-    }
-  }
-
-  private func forEachPiece(
-    _ namespace: NVMeNamespaceInfo, _ block: UInt64, _ count: Int, _ opcode: IOOpcode,
-    _ before: (Int, NVMeBuffer) throws(NVMeDriverError) -> Void,
-    after: (Int, NVMeBuffer) throws(NVMeDriverError) -> Void
-  ) throws(NVMeDriverError) {
-    let size = namespace.blockByteCount
-    let shift = identity.maximumTransferShift
-    let limit = min(shift == 0 || shift > 5 ? 131_072 : 4096 << Int(shift), 131_072)
-    let buffer = try pool.allocate(limit)
-    defer { pool.release(buffer) }
-    let pair = try pair()
-    var done = 0
-    while done < count {
-      let step = min(count - done, limit / size)
-      let part = try buffer.part(at: 0, byteCount: step * size)
-      try before(done * size, part)
-      var entry = namespace.command(opcode)
-      entry.startingBlock = block + UInt64(done)
-      entry.blockCount = step
-      try succeed(try run(entry, part, on: pair), "block \(entry.startingBlock)")
-      try after(done * size, part)
-      done += step
-    }
-  }
-
-  private func succeed(
-    _ completion: NVMeCompletion, _ what: String
-  ) throws(NVMeDriverError) {
-    guard completion.status.isSuccess else {
-      throw NVMeDriverError(.status(completion.status), what)
-    }
-  }
-
-  /// Puts what was written on the medium.
-  ///
-  /// - Throws: as ``read(_:block:count:)``.
-  public func flush(_ namespace: NVMeNamespaceInfo) throws(NVMeDriverError) {
-    try succeed(try run(namespace.command(.flush), nil, on: try pair()), "flush")
-  }
-
-  /// Gives blocks back: they read zeros, where the controller says so.
-  ///
-  /// - Throws: as ``read(_:block:count:)``.
-  public func deallocate(
-    _ namespace: NVMeNamespaceInfo, block: UInt64, count: UInt32
-  ) throws(NVMeDriverError) {
-    let buffer = try pool.allocate(4096)
-    defer { pool.release(buffer) }
-    var range = [UInt8](repeating: 0, count: 16)
-    for index in 0..<4 { range[4 + index] = UInt8(truncatingIfNeeded: count >> UInt32(index * 8)) }
-    for index in 0..<8 { range[8 + index] = UInt8(truncatingIfNeeded: block >> UInt64(index * 8)) }
-    try buffer.write(range)
-    var entry = namespace.command(.datasetManagement)
-    entry.dword11 = 4
-    try succeed(
-      try run(entry, try buffer.part(at: 0, byteCount: 16), on: try pair()), "deallocate")
+    try Self.wait(registers, options.timeout, "the shutdown") { $0.shutdown == .complete }
   }
 }

@@ -1,4 +1,5 @@
 public import NVMe
+import VFIOUser
 
 /// Why the driver could not do what it was asked for.
 public struct NVMeDriverError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -14,6 +15,8 @@ public struct NVMeDriverError: Error, Hashable, Sendable, CustomStringConvertibl
     case unsupported
     /// The connection to the device failed.
     case connection
+    /// The device has completed a command that was not in flight; only a reset helps.
+    case invalidCompletion
     /// What the caller asked for is not possible.
     case invalidArgument
     /// The memory for queues and data is used up.
@@ -29,6 +32,15 @@ public struct NVMeDriverError: Error, Hashable, Sendable, CustomStringConvertibl
   public init(_ code: Code, _ context: String) {
     self.code = code
     self.context = context
+  }
+
+  /// What an error of the connection means to a driver.
+  init(_ error: ClientError, _ what: String) {
+    switch error.code {
+    case .timedOut: self.init(.timedOut, what)
+    case .unsupported: self.init(.unsupported, "\(what): \(error.context)")
+    default: self.init(.connection, "\(what): \(error)")
+    }
   }
 
   /// One line for a person.

@@ -38,7 +38,7 @@ public struct NVMeLoad: Sendable {
   public var pattern: Pattern = .randomRead
   /// The size of a command in bytes; a multiple of the block size.
   public var byteCount = 4096
-  /// How many commands are in flight on each pair.
+  /// How many commands are in flight on each pair; each pair has room for one more entry at least.
   public var depth = 1
   /// How long to go on.
   public var duration: Duration = .seconds(2)
@@ -51,7 +51,8 @@ public struct NVMeLoad: Sendable {
   /// Runs the load on all pairs by turns.
   ///
   /// - Parameter buffers: one for each command in flight, `depth` times the number of pairs.
-  /// - Throws: ``NVMeDriverError`` when the device does not answer any more.
+  /// - Throws: `invalidArgument` when the sizes do not fit together; `timedOut` when commands have not
+  ///   ended ten seconds after the load's duration; as ``NVMeQueuePair/reap(into:timeout:)``.
   public func run(
     _ namespace: NVMeNamespaceInfo, on pairs: [NVMeQueuePair], buffers: [NVMeBuffer]
   ) throws(NVMeDriverError) -> Outcome {
@@ -96,13 +97,17 @@ public struct NVMeLoad: Sendable {
       try pair.submit(entry, data: buffers[slot], tag: slot)
     }
 
+    let limit = commandLimit ?? .max
+    var left = 0
     for (index, pair) in pairs.enumerated() {
-      for slot in 0..<depth { try submit(index * depth + slot, pair) }
+      for slot in 0..<depth where submitted < limit {
+        try submit(index * depth + slot, pair)
+        left += 1
+      }
       try pair.ring()
     }
     var idle = 0
     var isOver = false
-    var left = depth * pairs.count
     while left > 0 {
       var found = false
       for pair in pairs {
@@ -114,12 +119,15 @@ public struct NVMeLoad: Sendable {
           let begun = started[completion.tag]
           if begun != 0 { outcome.latencies.record(MonotonicTime.now.nanoseconds &- begun) }
           outcome.commandCount &+= 1
-          if isOver { left -= 1 } else { try submit(completion.tag, pair) }
+          if isOver || submitted >= limit {
+            left -= 1
+          } else {
+            try submit(completion.tag, pair)
+          }
         }
         try pair.ring()
       }
       if !isOver, outcome.commandCount & 63 < 8 || !found || depth == 1 {
-        if let commandLimit, submitted >= commandLimit { isOver = true }
         if MonotonicTime.now.nanoseconds >= deadline { isOver = true }
       }
       guard !found else {
@@ -127,8 +135,11 @@ public struct NVMeLoad: Sendable {
         continue
       }
       idle += 1
-      if idle % 65_536 == 0, MonotonicTime.now.nanoseconds > deadline + 10_000_000_000 {
-        throw NVMeDriverError(.timedOut, "\(left) commands")
+      if idle % 65_536 == 0 {
+        try pairs[0].checkConnection()
+        guard MonotonicTime.now.nanoseconds < deadline + 10_000_000_000 else {
+          throw NVMeDriverError(.timedOut, "\(left) commands")
+        }
       }
       pairs[0].pause()
     }

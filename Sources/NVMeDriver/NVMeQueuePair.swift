@@ -1,22 +1,25 @@
 public import NVMe
 import VFIOUser
 
-/// How a queue pair rings its doorbells.
-public enum NVMeDoorbells: String, Sendable, CaseIterable {
-  /// Mapped where the device allows it, else by messages.
-  case auto
-  /// By stores to the device's page; refused where the device does not offer it.
-  case mapped
-  /// By a message for each, which nobody waits for.
-  case trapped
-  /// In memory of the driver, and by messages only where the device asks for them.
-  case shadow
-}
-
 /// A submission queue and its completion queue.
 ///
-/// Submit commands, ``ring()`` once for all of them, and ``reap(into:)`` what has ended. Nothing is
-/// allocated for a command.
+/// Submit commands, ``ring()`` once for all of them, and reap what has ended. Commands end in any
+/// order. Nothing is allocated for a command.
+///
+/// ```swift
+/// let pair = try controller.makeQueuePair(entryCount: 32)
+/// for tag in 0..<16 {
+///   var command = disk.command(.read)
+///   command.startingBlock = UInt64(tag) * 8
+///   command.blockCount = 8
+///   try pair.submit(command, data: buffers[tag], tag: tag)
+/// }
+/// try pair.ring()
+/// var ended: [NVMeCompletion] = []
+/// while pair.inFlightCount > 0 {
+///   try pair.reap(into: &ended, timeout: .seconds(5))
+/// }
+/// ```
 ///
 /// Threads: one owner; different pairs may have different ones.
 ///
@@ -32,7 +35,7 @@ public final class NVMeQueuePair {
   let completion: NVMeBuffer
   /// A page for the PRP list of each command.
   private let lists: NVMeBuffer
-  private let doorbells: ClientRegion
+  private let registers: ClientRegion
   private let tailOffset: RegionOffset
   private let headOffset: RegionOffset
   private let interrupt: ClientInterrupt?
@@ -46,14 +49,16 @@ public final class NVMeQueuePair {
   private var tags: [Int]
   private var isInUse: [Bool]
   private var freeIdentifiers: [UInt16]
+  /// Whether the controller has forgotten the pair, and its memory is another's.
+  private var isGone = false
 
   init(
-    identifier: UInt16, entryCount: Int, pool: NVMePool, doorbells: ClientRegion, stride: UInt64,
+    identifier: UInt16, entryCount: Int, pool: NVMePool, registers: ClientRegion, stride: UInt64,
     shadow: (values: Int, indexes: Int)?, interrupt: ClientInterrupt?
   ) throws(NVMeDriverError) {
     self.identifier = identifier
     self.entryCount = entryCount
-    self.doorbells = doorbells
+    self.registers = registers
     self.shadow = shadow
     self.interrupt = interrupt
     memory = pool.memory
@@ -71,7 +76,11 @@ public final class NVMeQueuePair {
     try completion.write([UInt8](repeating: 0, count: completion.byteCount))
   }
 
+  /// Gives the memory back; the controller does not use it any more.
   func release(to pool: NVMePool) {
+    guard !isGone else { return }
+    isGone = true
+    freeIdentifiers = (0..<UInt16(entryCount - 1)).reversed()
     pool.release(submission)
     pool.release(completion)
     pool.release(lists)
@@ -82,6 +91,11 @@ public final class NVMeQueuePair {
   /// Whether no further command fits.
   public var isFull: Bool { freeIdentifiers.isEmpty }
 
+  /// What calls on a pair throw that was deleted, or went away with a reset.
+  var gone: NVMeDriverError {
+    NVMeDriverError(.invalidArgument, "queue pair \(identifier) is gone")
+  }
+
   // MARK: Submitting
 
   /// Puts a command into the queue; the device learns of it with ``ring()``.
@@ -89,7 +103,7 @@ public final class NVMeQueuePair {
   /// - Parameters:
   ///   - entry: the command. Its identifier is set here; the rest goes out as it is, right or wrong.
   ///   - tag: comes back with the completion.
-  /// - Throws: ``NVMeDriverError`` when the queue is full, or its memory is gone.
+  /// - Throws: `invalidArgument` when the queue is full, or went away with a reset.
   public func submit(_ entry: SubmissionQueueEntry, tag: Int = 0) throws(NVMeDriverError) {
     var entry = entry
     entry.commandIdentifier = try takeIdentifier(tag)
@@ -98,8 +112,12 @@ public final class NVMeQueuePair {
 
   /// Puts a command into the queue that moves data: its PRPs are made here.
   ///
-  /// - Parameter data: a part of the driver's memory, at most 2 MiB, starting at a multiple of 4.
-  /// - Throws: as ``submit(_:tag:)``.
+  /// - Parameters:
+  ///   - entry: as for ``submit(_:tag:)``.
+  ///   - data: a part of the driver's memory, at most 2 MiB, starting at a multiple of 4. It belongs
+  ///     to the controller until the command has ended.
+  ///   - tag: as for ``submit(_:tag:)``.
+  /// - Throws: as ``submit(_:tag:)``; `invalidArgument` for more than 2 MiB.
   public func submit(
     _ entry: SubmissionQueueEntry, data: NVMeBuffer, tag: Int = 0
   ) throws(NVMeDriverError) {
@@ -138,6 +156,7 @@ public final class NVMeQueuePair {
   }
 
   private func takeIdentifier(_ tag: Int) throws(NVMeDriverError) -> UInt16 {
+    guard !isGone else { throw gone }
     guard let identifier = freeIdentifiers.popLast() else {
       throw NVMeDriverError(.invalidArgument, "queue \(self.identifier) is full")
     }
@@ -173,8 +192,9 @@ public final class NVMeQueuePair {
 
   /// Tells the device of all commands that were submitted since the last time.
   ///
-  /// - Throws: ``NVMeDriverError`` when the connection is over.
+  /// - Throws: `connection` when that is over, `invalidArgument` when the pair is gone.
   public func ring() throws(NVMeDriverError) {
+    guard !isGone else { throw gone }
     guard tail != rungTail else { return }
     let old = rungTail
     rungTail = tail
@@ -195,7 +215,7 @@ public final class NVMeQueuePair {
           UInt16(truncatingIfNeeded: value &- index &- 1) < UInt16(truncatingIfNeeded: value &- old)
         else { return }
       }
-      try doorbells.post(value, at: offset)
+      try registers.post(value, at: offset)
     } catch {
       throw NVMeDriverError(.connection, "cannot ring a doorbell: \(error)")
     }
@@ -203,13 +223,15 @@ public final class NVMeQueuePair {
 
   // MARK: Reaping
 
-  /// Adds the commands that have ended to `completions`.
+  /// Adds the commands that have ended to `completions`; does not wait.
   ///
   /// - Returns: how many there were.
-  /// - Throws: ``NVMeDriverError`` when the connection is over or the device names a command that is
-  ///   not in flight.
+  /// - Throws: `connection` when a doorbell cannot be rung, `invalidCompletion` when the device names a
+  ///   command that is not in flight, `invalidArgument` when the pair is gone. A device that is not
+  ///   there any more goes unnoticed: that is for ``reap(into:timeout:)``.
   @discardableResult
   public func reap(into completions: inout [NVMeCompletion]) throws(NVMeDriverError) -> Int {
+    guard !isGone else { throw gone }
     let before = head
     var count = 0
     do {
@@ -227,7 +249,8 @@ public final class NVMeQueuePair {
         let identifier = entry.commandIdentifier
         guard Int(identifier) < entryCount, isInUse[Int(identifier)] else {
           throw NVMeDriverError(
-            .unsupported, "the device completes command \(identifier), which is not in flight")
+            .invalidCompletion,
+            "the device completes command \(identifier), which is not in flight")
         }
         completions.append(
           NVMeCompletion(
@@ -243,11 +266,95 @@ public final class NVMeQueuePair {
     return count
   }
 
-  /// Waits for the device's interrupt, where the pair was made with one; else yields the processor.
+  /// Waits until a command ends, and adds all that have to `completions`.
+  ///
+  /// Sleeps until the device interrupts where the pair was made with an interrupt; else it looks again
+  /// and again, yielding the processor.
   ///
   /// - Parameter timeout: how long at most.
-  public func wait(timeout: Duration) {
-    if let interrupt { _ = interrupt.wait(timeout: timeout) } else { MemoryBarrier.yield() }
+  /// - Returns: how many there were; 0 when the time is over, or nothing is in flight.
+  /// - Throws: as ``reap(into:)``; `connection` when the device is not there any more.
+  @discardableResult
+  public func reap(
+    into completions: inout [NVMeCompletion], timeout: Duration
+  ) throws(NVMeDriverError) -> Int {
+    let deadline = MonotonicTime.now.advanced(by: timeout)
+    var rounds = 0
+    while true {
+      let count = try reap(into: &completions)
+      if count > 0 || inFlightCount == 0 { return count }
+      if let interrupt {
+        let now = MonotonicTime.now
+        guard now < deadline else { return 0 }
+        if interrupt.wait(timeout: now.slice(until: deadline)) == nil {
+          try checkConnection()
+        }
+        continue
+      }
+      rounds += 1
+      guard rounds % 64 == 0 else {
+        MemoryBarrier.pause()
+        continue
+      }
+      MemoryBarrier.yield()
+      guard rounds % 4096 == 0 else { continue }
+      // A device that goes away may have ended commands before.
+      do throws(NVMeDriverError) { try checkConnection() } catch {
+        if try reap(into: &completions) > 0 { continue }
+        throw error
+      }
+      guard MonotonicTime.now < deadline else { return 0 }
+    }
+  }
+
+  /// Throws when the device is not there any more: memory alone does not tell.
+  func checkConnection() throws(NVMeDriverError) {
+    guard registers.client.isConnected else {
+      throw NVMeDriverError(.connection, "the device's server has ended the connection")
+    }
+  }
+
+  /// Carries out one command and waits for its end; nothing else may be in flight on the pair.
+  ///
+  /// - Parameters:
+  ///   - entry: as for ``submit(_:tag:)``.
+  ///   - data: memory that it moves; nil leaves the command's data pointer as it is.
+  ///   - timeout: how long at most; as long again for a server that does not answer either.
+  /// - Returns: how the command ended: whatever its status says is no error here.
+  /// - Throws: `timedOut`, and the command is in flight then; `fatal` when the controller says so;
+  ///   `invalidArgument` when something is in flight; as ``reap(into:timeout:)``.
+  public func execute(
+    _ entry: SubmissionQueueEntry, data: NVMeBuffer? = nil, timeout: Duration
+  ) throws(NVMeDriverError) -> NVMeCompletion {
+    guard isGone || inFlightCount == 0 else {
+      throw NVMeDriverError(
+        .invalidArgument,
+        "queue \(identifier) has commands in flight: reap them, or reset the controller")
+    }
+    if let data { try submit(entry, data: data) } else { try submit(entry) }
+    try ring()
+    let deadline = MonotonicTime.now.advanced(by: timeout)
+    var ended: [NVMeCompletion] = []
+    while ended.isEmpty {
+      let now = MonotonicTime.now
+      guard now < deadline else {
+        throw NVMeDriverError(.timedOut, "a command on queue \(identifier)")
+      }
+      try reap(into: &ended, timeout: now.slice(until: deadline))
+      if ended.isEmpty { try checkStatus() }
+    }
+    return ended[0]
+  }
+
+  /// Throws when the controller has given up.
+  private func checkStatus() throws(NVMeDriverError) {
+    do throws(ClientError) {
+      let value: UInt32 = try registers.read(at: RegionOffset(ControllerRegisterOffset.status))
+      guard value == .max || ControllerStatus(rawValue: value).isFatal else { return }
+    } catch {
+      throw NVMeDriverError(error, "a command on queue \(identifier)")
+    }
+    throw NVMeDriverError(.fatal, "a command on queue \(identifier)")
   }
 
   /// Spends a moment between two looks.
@@ -262,5 +369,13 @@ public final class NVMeQueuePair {
     freeIdentifiers = (0..<UInt16(entryCount - 1)).reversed()
     isInUse = [Bool](repeating: false, count: entryCount)
     try completion.write([UInt8](repeating: 0, count: completion.byteCount))
+  }
+}
+
+extension MonotonicTime {
+  /// The time until `deadline`, but at most a tenth of a second: how long to wait before a look
+  /// whether the device is still there.
+  fileprivate func slice(until deadline: MonotonicTime) -> Duration {
+    .nanoseconds(Int64(min(deadline.nanoseconds - nanoseconds, 100_000_000)))
   }
 }

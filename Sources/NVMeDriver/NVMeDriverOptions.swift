@@ -1,0 +1,19 @@
+/// How a driver takes a controller.
+public struct NVMeDriverOptions: Sendable {
+  /// The longest wait for a command of the driver's own, for the controller to change its state, and
+  /// for each reply of the server. At least a millisecond.
+  ///
+  /// A call that finds neither the controller nor its server answering takes twice as long.
+  public var timeout: Duration = .seconds(10)
+  /// How doorbells are rung.
+  public var doorbells: NVMeDoorbells = .auto
+  /// How much memory there is for queues and data, in bytes.
+  ///
+  /// A queue pair takes about 4.2 KiB an entry: 80 bytes for the entries, a page for PRPs.
+  public var memoryByteCount = 64 << 20
+  /// How many entries the admin queues have: 2 to 4096; what lies outside is brought inside.
+  public var adminEntryCount = 32
+
+  /// Makes the default options.
+  public init() {}
+}

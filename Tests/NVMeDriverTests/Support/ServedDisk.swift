@@ -1,0 +1,122 @@
+import BlockStorage
+import DeviceModel
+import EmulatedDevices
+import Foundation
+import Logging
+import NVMeDriver
+import VFIOUser
+
+/// Our NVMe controller, served on threads of this process; drivers come one after the other.
+final class ServedDisk {
+  /// How it is served.
+  struct Settings: Sendable {
+    var namespaces = ["memory:4M"]
+    var knobs: [String] = []
+    var polling = PollingMode.never
+    var onDisconnect = DeviceOptions.DisconnectPolicy.keep
+  }
+
+  /// The server, which only the loop touches.
+  private final class Holder: @unchecked Sendable {
+    var server: DeviceServer?
+    var failure: (any Error)?
+  }
+
+  /// Where drivers find it.
+  let path: String
+  private let loop: EventLoop
+  private let holder = Holder()
+  private let finished = DispatchSemaphore(value: 0)
+  private var isServing = true
+
+  /// Serves storages that are opened by their specifications.
+  convenience init(_ settings: Settings = Settings()) throws {
+    try self.init(
+      settings, storages: try settings.namespaces.map { try StorageSpecification($0).open() })
+  }
+
+  /// Serves the given storages.
+  init(
+    _ settings: Settings = Settings(), storages: [any BlockStorage],
+    kind: any (PCIDevice & SendableMetatype).Type = NVMeDevice.self
+  ) throws {
+    let path = "/tmp/vfio-user-nvme-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    self.path = path
+    let loop = try EventLoop(polling: settings.polling)
+    self.loop = loop
+    let (holder, finished) = (holder, finished)
+    let ready = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+      do {
+        holder.server = try Self.makeServer(kind, settings, storages, loop)
+        try holder.server?.listen(path: path)
+        ready.signal()
+        try loop.run()
+      } catch {
+        holder.failure = error
+        ready.signal()
+      }
+      holder.server = nil
+      finished.signal()
+    }
+    ready.wait()
+    if let failure = holder.failure {
+      isServing = false
+      throw failure
+    }
+  }
+
+  private static func makeServer(
+    _ kind: any PCIDevice.Type, _ settings: Settings, _ storages: [any BlockStorage],
+    _ loop: EventLoop
+  ) throws -> DeviceServer {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    var knobs = try KnobValues(
+      device: kind.declaration.name, declaring: kind.declaration.knobs)
+    for knob in settings.knobs { try knobs.set(knob) }
+    let function = try PCIFunction(
+      kind, knobs: knobs, backend: StorageSet(storages), loop: loop, logger: logger)
+    var options = DeviceOptions()
+    options.onDisconnect = settings.onDisconnect
+    return DeviceServer(
+      host: DeviceHost(device: function, loop: loop, options: options, logger: logger),
+      logger: logger)
+  }
+
+  deinit { stop() }
+
+  /// Ends the connection and the server.
+  func stop() {
+    guard isServing else { return }
+    isServing = false
+    let (loop, holder) = (loop, holder)
+    loop.post { holder.server?.stop { loop.stop() } }
+    finished.wait()
+  }
+
+  /// A driver of the device.
+  func attach(
+    _ doorbells: NVMeDoorbells = .auto, timeout: Duration = .seconds(20),
+    memoryByteCount: Int = 16 << 20
+  ) throws -> NVMeController {
+    var options = NVMeDriverOptions()
+    options.doorbells = doorbells
+    options.timeout = timeout
+    options.memoryByteCount = memoryByteCount
+    return try NVMeController.attach(path: path, options: options)
+  }
+
+  /// Carries out `body` while the device's loop does nothing at all: a server that hangs.
+  func whileHung(_ body: () throws -> Void) rethrows {
+    let begun = DispatchSemaphore(value: 0)
+    let over = DispatchSemaphore(value: 0)
+    loop.post {
+      begun.signal()
+      over.wait()
+    }
+    begun.wait()
+    defer { over.signal() }
+    try body()
+  }
+}
