@@ -86,4 +86,7 @@ public final class NVMeDevice: PCIDevice {
 
   /// Goes on fetching.
   public func resume() { controller.resume() }
+
+  /// Bus mastering may be on again.
+  public func configurationWritten(_ range: Range<Int>) { controller.queues.ring() }
 }

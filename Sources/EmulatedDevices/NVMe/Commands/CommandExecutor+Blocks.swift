@@ -33,12 +33,13 @@ extension CommandExecutor {
     let isDeallocating = request.entry.dword12 & 1 << 25 != 0
     let block = request.block
     let shift = namespace.blockShift
+    block.isDurable = request.entry.forcesUnitAccess || writesThrough
+    // Only zeros that are written can be durable at once.
     block.operation =
-      isDeallocating && namespace.storage.traits.canDiscard ? .discard : .writeZeroes
+      isDeallocating && namespace.storage.traits.canDiscard && !block.isDurable
+      ? .discard : .writeZeroes
     block.byteOffset = range.lowerBound << UInt64(shift)
     block.byteCount = range.count << shift
-    block.isDurable = request.entry.forcesUnitAccess || writesThrough
-    if namespace.hasUncorrectable { namespace.markWritten(range) }
     submitOnly(request, namespace)
   }
 

@@ -77,9 +77,9 @@ final class DeallocateSteps: CommandSteps {
     while next < ranges.count {
       let range = ranges[next]
       next += 1
-      if namespace.hasUncorrectable { namespace.markWritten(range) }
       // A hint: a storage that cannot give space back has nothing to do.
       guard namespace.storage.traits.canDiscard else { continue }
+      if namespace.hasUncorrectable { namespace.markWritten(range) }
       let block = request.block
       block.operation = .discard
       block.byteOffset = range.lowerBound << UInt64(shift)

@@ -179,7 +179,7 @@ final class CommandExecutor: BlockRequestOwner {
   private func noteWritten(_ request: NVMeRequest) {
     guard let namespace = namespaces[request.entry.namespaceIdentifier] else { return }
     let block = request.block
-    guard block.operation == .write || block.operation == .writeZeroes else { return }
+    guard block.operation != .flush else { return }
     let first = block.byteOffset >> UInt64(namespace.blockShift)
     namespace.markWritten(
       first..<(first + UInt64(block.byteCount >> namespace.blockShift)))

@@ -32,9 +32,10 @@ final class CompletionQueue {
   private(set) var unsignalled = 0
   /// Whether the group looks at it at the end of the batch.
   private var isListed = false
-  /// Completions that wait for room, the oldest first.
+  /// Completions that wait for room, or for the bus, the oldest first.
   private var parked: [Parked] = []
-  var hasParked = false
+  /// Whether any wait, or have to.
+  private(set) var hasParked = false
   private var shadow: ShadowDoorbells?
   var coalescing = InterruptCoalescing()
   private var coalescingTimer: TimerToken?
@@ -67,24 +68,26 @@ final class CompletionQueue {
   func post(
     _ queue: SubmissionQueue, result: UInt32, commandIdentifier: UInt16, status: NVMeStatus
   ) {
-    if hasParked || !hasRoom() {
-      return park(
+    if hasParked || !hasRoom() || !write(queue, result, commandIdentifier, status) {
+      park(
         Parked(
           queue: queue, result: result, commandIdentifier: commandIdentifier, status: status))
     }
-    write(queue, result, commandIdentifier, status)
   }
+
+  /// Keeps what is told from now on until the next ``takeHead()`` that may write.
+  func hold() { hasParked = true }
 
   /// Takes the driver's word of how far it has read; parked completions follow.
   ///
   /// - Returns: whether there was room for some of them.
   func takeHead() -> Bool {
     readHead()
-    guard hasParked else { return false }
+    guard hasParked, group.mayTell else { return false }
     var count = 0
     while count < parked.count, hasRoom() {
       let next = parked[count]
-      write(next.queue, next.result, next.commandIdentifier, next.status)
+      guard write(next.queue, next.result, next.commandIdentifier, next.status) else { break }
       count += 1
     }
     parked.removeFirst(count)
@@ -161,11 +164,12 @@ final class CompletionQueue {
     group.willNeedHead(self)
   }
 
+  /// Writes an entry; false while the bus does not let it through.
   @inline(__always)
   private func write(
     _ queue: SubmissionQueue, _ result: UInt32, _ commandIdentifier: UInt16,
     _ status: NVMeStatus
-  ) {
+  ) -> Bool {
     let entry = CompletionQueueEntry(
       result: result, submissionQueueHead: UInt16(truncatingIfNeeded: queue.head),
       submissionQueue: queue.identifier, commandIdentifier: commandIdentifier, phase: phase,
@@ -174,7 +178,7 @@ final class CompletionQueue {
       try window.store16Bytes(
         entry.low, entry.high, at: tail &* CompletionQueueEntry.byteCount)
     } catch {
-      return fail()
+      return failed(error)
     }
     tail &+= 1
     if tail == entryCount {
@@ -182,16 +186,21 @@ final class CompletionQueue {
       phase.toggle()
     }
     unsignalled &+= 1
-    guard !isListed else { return }
-    isListed = true
-    group.willSignal(self)
+    if !isListed {
+      isListed = true
+      group.willSignal(self)
+    }
+    return true
   }
 
   @inline(never)
-  private func fail() {
-    guard !isBroken else { return }
-    isBroken = true
-    group.fail("completion queue \(identifier) cannot be written")
+  private func failed(_ error: DMAError) -> Bool {
+    guard error.code != .disabled else { return false }
+    if !isBroken {
+      isBroken = true
+      group.fail("completion queue \(identifier) cannot be written: \(error)")
+    }
+    return true
   }
 
   // MARK: Interrupts

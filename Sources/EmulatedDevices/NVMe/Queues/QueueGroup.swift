@@ -36,6 +36,8 @@ final class QueueGroup {
   private var isStarved = false
   /// Whether commands are fetched.
   private(set) var isRunning = true
+  /// Whether nothing may be written to guest memory: what ends meanwhile is told of afterwards.
+  private var isAtRest = false
   /// Whether ended commands are forgotten rather than told of.
   private var isDropping = false
   private var inFlight = 0
@@ -95,7 +97,7 @@ final class QueueGroup {
   }
 
   private func hasWork(_ queue: SubmissionQueue) -> Bool {
-    queue.head != queue.tail && mayFetch(queue) && !isStarved
+    queue.head != queue.tail && mayFetch(queue) && !isStarved && engine.isEnabled
   }
 
   /// The value of a doorbell, from the driver's own memory if it keeps it there.
@@ -142,8 +144,9 @@ final class QueueGroup {
     isInBatch = true
     defer { isInBatch = false }
     var found = executor.hasPending ? executor.poll() : false
-    if wantsHeads.load(ordering: .relaxed) { found = takeHeads() || found }
-    if isRunning {
+    let isReachable = engine.isEnabled
+    if isReachable, wantsHeads.load(ordering: .relaxed) { found = takeHeads() || found }
+    if isReachable, isRunning {
       var index = 0
       // Carrying out a command may add and remove queues.
       while index < submissionQueues.count {
@@ -263,6 +266,9 @@ final class QueueGroup {
 
   // MARK: Ends of commands
 
+  /// Whether completions can be told of now.
+  var mayTell: Bool { !isAtRest && engine.isEnabled }
+
   /// Whether completions are still told of.
   var tellsCompletions: Bool { !isDropping }
 
@@ -310,18 +316,29 @@ final class QueueGroup {
     guard inFlight > 0 else {
       whenIdle = nil
       earlier?()
+      rest()
       return completion()
     }
-    whenIdle = {
+    whenIdle = { [self] in
       earlier?()
+      rest()
       completion()
     }
+  }
+
+  /// Commands in the background may end still; the driver learns of it once there is work again.
+  private func rest() {
+    guard !isRunning else { return }
+    isAtRest = true
+    for queue in completionQueues { queue.hold() }
   }
 
   /// Goes on after ``pause(_:)``.
   func resume() {
     isRunning = true
     isDropping = false
+    isAtRest = false
+    wantsHeads.store(true, ordering: .relaxed)
     ring()
   }
 
@@ -339,6 +356,7 @@ final class QueueGroup {
       wantsHeads.store(false, ordering: .relaxed)
       isRunning = true
       isDropping = false
+      isAtRest = false
       completion()
     }
   }

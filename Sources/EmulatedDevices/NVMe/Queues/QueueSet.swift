@@ -168,6 +168,9 @@ final class QueueSet {
   /// Goes on after ``pause(_:)``.
   func resume() { for group in groups { Self.run(group) { $0.resume() } } }
 
+  /// Looks at all queues: the bus may let through again what it did not.
+  func ring() { for group in groups { group.ring() } }
+
   /// Brings the counters of the namespaces up to date.
   func publishCounters(_ completion: @escaping () -> Void) {
     everywhere(
