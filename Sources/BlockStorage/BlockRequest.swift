@@ -48,6 +48,16 @@ public final class BlockRequest {
     set { storedTag = newValue }
   }
 
+  /// Says all of what is asked for at once: one call, for the path of every command.
+  public func set(
+    _ operation: BlockOperation, byteOffset: UInt64, byteCount: Int, isDurable: Bool
+  ) {
+    storedOperation = operation
+    storedByteOffset = byteOffset
+    storedByteCount = byteCount
+    storedIsDurable = isDurable
+  }
+
   /// Makes a request that tells `owner`, which must outlive it.
   public init(data: DMAScatterList, owner: any BlockRequestOwner) {
     self.data = data

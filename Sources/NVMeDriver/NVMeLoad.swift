@@ -68,6 +68,7 @@ public struct NVMeLoad: Sendable {
     var template = namespace.command(
       pattern == .randomRead || pattern == .read ? .read : .write)
     template.blockCount = blocks
+    let addresses = buffers.map(\.address)
     var outcome = Outcome()
     var random = Random(state: 0x9e37_79b9_7f4a_7c15)
     var next: UInt64 = 0
@@ -94,7 +95,7 @@ public struct NVMeLoad: Sendable {
       entry.startingBlock = place &* UInt64(blocks)
       started[slot] = submitted & sampling == 0 ? MonotonicTime.now.nanoseconds : 0
       submitted &+= 1
-      try pair.submit(entry, data: buffers[slot], tag: slot)
+      try pair.submit(entry, data: addresses[slot], byteCount: byteCount, tag: slot)
     }
 
     let limit = commandLimit ?? .max

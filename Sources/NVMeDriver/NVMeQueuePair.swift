@@ -4,7 +4,9 @@ import VFIOUser
 /// A submission queue and its completion queue.
 ///
 /// Submit commands, ``ring()`` once for all of them, and reap what has ended. Commands end in any
-/// order. Nothing is allocated for a command.
+/// order. Nothing is allocated for a command, and no references are counted: an atomic operation
+/// would wait for the entries that were stored before it, whose cache lines the device's processor
+/// has.
 ///
 /// ```swift
 /// let pair = try controller.makeQueuePair(entryCount: 32)
@@ -24,7 +26,18 @@ import VFIOUser
 /// Threads: one owner; different pairs may have different ones.
 ///
 /// Source: NVMe 1.4, section 4.1.
+@safe
 public final class NVMeQueuePair {
+  /// A command identifier.
+  private struct Slot {
+    /// What comes back with its completion.
+    var tag = 0
+    /// Whether a command of that identifier is in flight.
+    var isInUse = false
+    /// The identifier that is free after this one, while this one is.
+    var nextFree: UInt16
+  }
+
   /// Queue identifier; 0 is the admin queue.
   public let identifier: UInt16
   /// How many entries each queue has; one less can be in flight.
@@ -45,10 +58,10 @@ public final class NVMeQueuePair {
   private var rungTail = 0
   private var head = 0
   private var phase: UInt64 = 1
-  /// The tag of each command identifier in use.
-  private var tags: [Int]
-  private var isInUse: [Bool]
-  private var freeIdentifiers: [UInt16]
+  /// One for each command identifier: one less than there are entries.
+  private let slots: UnsafeMutablePointer<Slot>
+  private var firstFree: UInt16 = 0
+  private var freeCount: Int
   /// Whether the controller has forgotten the pair, and its memory is another's.
   private var isGone = false
 
@@ -69,27 +82,42 @@ public final class NVMeQueuePair {
       ControllerRegisterOffset.submissionQueueTail(identifier, stride: stride))
     headOffset = RegionOffset(
       ControllerRegisterOffset.completionQueueHead(identifier, stride: stride))
-    tags = [Int](repeating: 0, count: entryCount)
-    isInUse = [Bool](repeating: false, count: entryCount)
-    freeIdentifiers = (0..<UInt16(entryCount - 1)).reversed()
+    freeCount = entryCount - 1
+    // Safety: owned storage of a trivial type, which `freeAll` initialises.
+    unsafe slots = .allocate(capacity: freeCount)
+    freeAll()
     // The phase tags of an earlier use would look like completions.
     try completion.write([UInt8](repeating: 0, count: completion.byteCount))
+  }
+
+  deinit {
+    // Safety: this object's own storage.
+    unsafe slots.deallocate()
+  }
+
+  private func freeAll() {
+    freeCount = entryCount - 1
+    firstFree = 0
+    for index in 0..<freeCount {
+      // Safety: within the storage.
+      unsafe (slots + index).initialize(to: Slot(nextFree: UInt16(index + 1)))
+    }
   }
 
   /// Gives the memory back; the controller does not use it any more.
   func release(to pool: NVMePool) {
     guard !isGone else { return }
     isGone = true
-    freeIdentifiers = (0..<UInt16(entryCount - 1)).reversed()
+    freeAll()
     pool.release(submission)
     pool.release(completion)
     pool.release(lists)
   }
 
   /// How many commands are in flight.
-  public var inFlightCount: Int { entryCount - 1 - freeIdentifiers.count }
+  public var inFlightCount: Int { entryCount - 1 - freeCount }
   /// Whether no further command fits.
-  public var isFull: Bool { freeIdentifiers.isEmpty }
+  public var isFull: Bool { freeCount == 0 }
 
   /// What calls on a pair throw that was deleted, or went away with a reset.
   var gone: NVMeDriverError {
@@ -121,14 +149,21 @@ public final class NVMeQueuePair {
   public func submit(
     _ entry: SubmissionQueueEntry, data: NVMeBuffer, tag: Int = 0
   ) throws(NVMeDriverError) {
+    try submit(entry, data: data.address, byteCount: data.byteCount, tag: tag)
+  }
+
+  /// The same, by the data's address.
+  func submit(
+    _ entry: SubmissionQueueEntry, data: DMAAddress, byteCount: Int, tag: Int
+  ) throws(NVMeDriverError) {
     var entry = entry
     let identifier = try takeIdentifier(tag)
     entry.commandIdentifier = identifier
     let page = UInt64(NVMePool.pageByteCount)
-    let start = data.address.rawValue
+    let start = data.rawValue
     entry.prp1 = start
     let first = page - start % page
-    let left = data.byteCount - Int(first)
+    let left = byteCount - Int(first)
     if left > 0 {
       let next = start + first
       if left <= Int(page) {
@@ -144,7 +179,7 @@ public final class NVMeQueuePair {
     _ slot: Int, _ address: UInt64, _ count: Int
   ) throws(NVMeDriverError) -> UInt64 {
     guard count <= NVMePool.pageByteCount / 8 else {
-      giveBack(UInt16(slot))
+      _ = giveBack(UInt16(slot))
       throw NVMeDriverError(.invalidArgument, "a transfer of more than 2 MiB")
     }
     let offset = slot * NVMePool.pageByteCount
@@ -157,17 +192,30 @@ public final class NVMeQueuePair {
 
   private func takeIdentifier(_ tag: Int) throws(NVMeDriverError) -> UInt16 {
     guard !isGone else { throw gone }
-    guard let identifier = freeIdentifiers.popLast() else {
+    guard freeCount > 0 else {
       throw NVMeDriverError(.invalidArgument, "queue \(self.identifier) is full")
     }
-    tags[Int(identifier)] = tag
-    isInUse[Int(identifier)] = true
+    let identifier = firstFree
+    // Safety: while some are free, the first is a slot's index.
+    let slot = unsafe slots + Int(identifier)
+    firstFree = unsafe slot.pointee.nextFree
+    unsafe slot.pointee.tag = tag
+    unsafe slot.pointee.isInUse = true
+    freeCount &-= 1
     return identifier
   }
 
-  private func giveBack(_ identifier: UInt16) {
-    isInUse[Int(identifier)] = false
-    freeIdentifiers.append(identifier)
+  /// Takes an identifier back: its tag, or nil when no such command is in flight.
+  private func giveBack(_ identifier: UInt16) -> Int? {
+    guard Int(identifier) < entryCount - 1 else { return nil }
+    // Safety: within the storage.
+    let slot = unsafe slots + Int(identifier)
+    guard unsafe slot.pointee.isInUse else { return nil }
+    unsafe slot.pointee.isInUse = false
+    unsafe slot.pointee.nextFree = firstFree
+    firstFree = identifier
+    freeCount &+= 1
+    return unsafe slot.pointee.tag
   }
 
   private func put(_ entry: SubmissionQueueEntry) throws(NVMeDriverError) {
@@ -247,15 +295,13 @@ public final class NVMeQueuePair {
         }
         count += 1
         let identifier = entry.commandIdentifier
-        guard Int(identifier) < entryCount, isInUse[Int(identifier)] else {
+        guard let tag = giveBack(identifier) else {
           throw NVMeDriverError(
             .invalidCompletion,
             "the device completes command \(identifier), which is not in flight")
         }
         completions.append(
-          NVMeCompletion(
-            tag: tags[Int(identifier)], status: entry.status, result: entry.result))
-        giveBack(identifier)
+          NVMeCompletion(tag: tag, status: entry.status, result: entry.result))
       }
     } catch let error as NVMeDriverError {
       throw error
@@ -366,8 +412,7 @@ public final class NVMeQueuePair {
     rungTail = 0
     head = 0
     phase = 1
-    freeIdentifiers = (0..<UInt16(entryCount - 1)).reversed()
-    isInUse = [Bool](repeating: false, count: entryCount)
+    freeAll()
     try completion.write([UInt8](repeating: 0, count: completion.byteCount))
   }
 }

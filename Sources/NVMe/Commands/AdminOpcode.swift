@@ -11,45 +11,45 @@ public struct AdminOpcode: RawRepresentable, Hashable, Sendable {
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Delete I/O Submission Queue.
-  public static let deleteSubmissionQueue = AdminOpcode(rawValue: 0x00)
+  @inlinable public static var deleteSubmissionQueue: AdminOpcode { AdminOpcode(rawValue: 0x00) }
   /// Create I/O Submission Queue.
-  public static let createSubmissionQueue = AdminOpcode(rawValue: 0x01)
+  @inlinable public static var createSubmissionQueue: AdminOpcode { AdminOpcode(rawValue: 0x01) }
   /// Get Log Page.
-  public static let getLogPage = AdminOpcode(rawValue: 0x02)
+  @inlinable public static var getLogPage: AdminOpcode { AdminOpcode(rawValue: 0x02) }
   /// Delete I/O Completion Queue.
-  public static let deleteCompletionQueue = AdminOpcode(rawValue: 0x04)
+  @inlinable public static var deleteCompletionQueue: AdminOpcode { AdminOpcode(rawValue: 0x04) }
   /// Create I/O Completion Queue.
-  public static let createCompletionQueue = AdminOpcode(rawValue: 0x05)
+  @inlinable public static var createCompletionQueue: AdminOpcode { AdminOpcode(rawValue: 0x05) }
   /// Identify.
-  public static let identify = AdminOpcode(rawValue: 0x06)
+  @inlinable public static var identify: AdminOpcode { AdminOpcode(rawValue: 0x06) }
   /// Abort.
-  public static let abort = AdminOpcode(rawValue: 0x08)
+  @inlinable public static var abort: AdminOpcode { AdminOpcode(rawValue: 0x08) }
   /// Set Features.
-  public static let setFeatures = AdminOpcode(rawValue: 0x09)
+  @inlinable public static var setFeatures: AdminOpcode { AdminOpcode(rawValue: 0x09) }
   /// Get Features.
-  public static let getFeatures = AdminOpcode(rawValue: 0x0a)
+  @inlinable public static var getFeatures: AdminOpcode { AdminOpcode(rawValue: 0x0a) }
   /// Asynchronous Event Request.
-  public static let asynchronousEventRequest = AdminOpcode(rawValue: 0x0c)
+  @inlinable public static var asynchronousEventRequest: AdminOpcode { AdminOpcode(rawValue: 0x0c) }
   /// Namespace Management.
-  public static let namespaceManagement = AdminOpcode(rawValue: 0x0d)
+  @inlinable public static var namespaceManagement: AdminOpcode { AdminOpcode(rawValue: 0x0d) }
   /// Firmware Commit.
-  public static let firmwareCommit = AdminOpcode(rawValue: 0x10)
+  @inlinable public static var firmwareCommit: AdminOpcode { AdminOpcode(rawValue: 0x10) }
   /// Firmware Image Download.
-  public static let firmwareImageDownload = AdminOpcode(rawValue: 0x11)
+  @inlinable public static var firmwareImageDownload: AdminOpcode { AdminOpcode(rawValue: 0x11) }
   /// Device Self-test.
-  public static let deviceSelfTest = AdminOpcode(rawValue: 0x14)
+  @inlinable public static var deviceSelfTest: AdminOpcode { AdminOpcode(rawValue: 0x14) }
   /// Namespace Attachment.
-  public static let namespaceAttachment = AdminOpcode(rawValue: 0x15)
+  @inlinable public static var namespaceAttachment: AdminOpcode { AdminOpcode(rawValue: 0x15) }
   /// Keep Alive.
-  public static let keepAlive = AdminOpcode(rawValue: 0x18)
+  @inlinable public static var keepAlive: AdminOpcode { AdminOpcode(rawValue: 0x18) }
   /// Doorbell Buffer Config.
-  public static let doorbellBufferConfig = AdminOpcode(rawValue: 0x7c)
+  @inlinable public static var doorbellBufferConfig: AdminOpcode { AdminOpcode(rawValue: 0x7c) }
   /// Format NVM.
-  public static let formatNVM = AdminOpcode(rawValue: 0x80)
+  @inlinable public static var formatNVM: AdminOpcode { AdminOpcode(rawValue: 0x80) }
   /// Security Send.
-  public static let securitySend = AdminOpcode(rawValue: 0x81)
+  @inlinable public static var securitySend: AdminOpcode { AdminOpcode(rawValue: 0x81) }
   /// Security Receive.
-  public static let securityReceive = AdminOpcode(rawValue: 0x82)
+  @inlinable public static var securityReceive: AdminOpcode { AdminOpcode(rawValue: 0x82) }
   /// Sanitize.
-  public static let sanitize = AdminOpcode(rawValue: 0x84)
+  @inlinable public static var sanitize: AdminOpcode { AdminOpcode(rawValue: 0x84) }
 }

@@ -11,21 +11,21 @@ public struct IOOpcode: RawRepresentable, Hashable, Sendable {
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
   /// Flush.
-  public static let flush = IOOpcode(rawValue: 0x00)
+  @inlinable public static var flush: IOOpcode { IOOpcode(rawValue: 0x00) }
   /// Write.
-  public static let write = IOOpcode(rawValue: 0x01)
+  @inlinable public static var write: IOOpcode { IOOpcode(rawValue: 0x01) }
   /// Read.
-  public static let read = IOOpcode(rawValue: 0x02)
+  @inlinable public static var read: IOOpcode { IOOpcode(rawValue: 0x02) }
   /// Write Uncorrectable.
-  public static let writeUncorrectable = IOOpcode(rawValue: 0x04)
+  @inlinable public static var writeUncorrectable: IOOpcode { IOOpcode(rawValue: 0x04) }
   /// Compare.
-  public static let compare = IOOpcode(rawValue: 0x05)
+  @inlinable public static var compare: IOOpcode { IOOpcode(rawValue: 0x05) }
   /// Write Zeroes.
-  public static let writeZeroes = IOOpcode(rawValue: 0x08)
+  @inlinable public static var writeZeroes: IOOpcode { IOOpcode(rawValue: 0x08) }
   /// Dataset Management.
-  public static let datasetManagement = IOOpcode(rawValue: 0x09)
+  @inlinable public static var datasetManagement: IOOpcode { IOOpcode(rawValue: 0x09) }
   /// Verify.
-  public static let verify = IOOpcode(rawValue: 0x0c)
+  @inlinable public static var verify: IOOpcode { IOOpcode(rawValue: 0x0c) }
   /// Copy.
-  public static let copy = IOOpcode(rawValue: 0x19)
+  @inlinable public static var copy: IOOpcode { IOOpcode(rawValue: 0x19) }
 }

@@ -6,12 +6,13 @@ public struct DMARights: OptionSet, Hashable, Sendable {
   public let rawValue: UInt32
 
   /// Makes rights from the bits on the wire.
+  @inlinable
   public init(rawValue: UInt32) {
     self.rawValue = rawValue
   }
 
   /// The device may read the range.
-  public static let read = DMARights(rawValue: 1 << 0)
+  @inlinable public static var read: DMARights { DMARights(rawValue: 1 << 0) }
   /// The device may write the range.
-  public static let write = DMARights(rawValue: 1 << 1)
+  @inlinable public static var write: DMARights { DMARights(rawValue: 1 << 1) }
 }

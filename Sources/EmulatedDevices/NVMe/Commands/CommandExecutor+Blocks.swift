@@ -17,7 +17,7 @@ extension CommandExecutor {
   /// Write Zeroes, with Deallocate (DEAC).
   ///
   /// Source: NVMe 1.4, section 6.17.
-  func writeZeroes(_ request: NVMeRequest, _ namespace: NVMeNamespace, _ index: Int) {
+  func writeZeroes(_ request: NVMeRequest, _ namespace: NVMeNamespace) {
     guard let range = blocks(request, namespace) else {
       return refuse(request, .blockOutOfRange, at: 40)
     }
@@ -33,13 +33,12 @@ extension CommandExecutor {
     let isDeallocating = request.entry.dword12 & 1 << 25 != 0
     let block = request.block
     let shift = namespace.blockShift
-    block.isDurable = request.entry.forcesUnitAccess || writesThrough
+    let isDurable = request.entry.forcesUnitAccess || writesThrough
     // Only zeros that are written can be durable at once.
-    block.operation =
-      isDeallocating && namespace.storage.traits.canDiscard && !block.isDurable
-      ? .discard : .writeZeroes
-    block.byteOffset = range.lowerBound << UInt64(shift)
-    block.byteCount = range.count << shift
+    block.set(
+      isDeallocating && namespace.storage.traits.canDiscard && !isDurable ? .discard : .writeZeroes,
+      byteOffset: range.lowerBound << UInt64(shift), byteCount: range.count << shift,
+      isDurable: isDurable)
     submitOnly(request, namespace)
   }
 

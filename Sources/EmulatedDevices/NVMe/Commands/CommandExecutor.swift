@@ -4,12 +4,16 @@ import NVMe
 
 /// Carries out the I/O commands of one group: checks them, finds their data, asks the storage.
 ///
-/// Reads and writes of the usual shape go straight through ``transfer(_:_:_:isWrite:)``; commands of
+/// Reads and writes of the usual shape go straight through ``transfer(_:_:isWrite:)``; commands of
 /// several steps are ``CommandSteps``.
+///
+/// That way counts no references: an atomic operation would wait for the completion entries that were
+/// stored before it, whose cache lines the driver's processor has.
 ///
 /// Threads: confined to its loop.
 ///
 /// Source: NVMe 1.4, section 6.
+@safe
 final class CommandExecutor: BlockRequestOwner {
   let engine: DMAEngine
   let namespaces: NamespaceTable
@@ -22,11 +26,15 @@ final class CommandExecutor: BlockRequestOwner {
   /// Whether requests are pending, so that polling may find some done.
   private(set) var hasPending = false
   private let pool: RequestPool
-  private var channels: ContiguousArray<any BlockChannel> = []
-  private var tallies: ContiguousArray<NamespaceTally> = []
+  /// One for each namespace, in their order.
+  private var lanes: ContiguousArray<NamespaceLane> = []
+  /// The same, for looking one up without counting references.
+  private let lanePointers: UnsafeMutablePointer<Unmanaged<NamespaceLane>>
+  private var laneCount = 0
   private var pendingCount = 0
   private var needsKick = false
   private var isClosing = false
+  private var keptUntilDone: CommandExecutor?
 
   init(
     engine: DMAEngine, namespaces: NamespaceTable, limits: TransferLimits, pool: RequestPool
@@ -36,30 +44,44 @@ final class CommandExecutor: BlockRequestOwner {
     self.limits = limits
     self.pool = pool
     pointer = DataPointer(engine, limits)
+    // Safety: owned storage of a trivial type; `laneCount` entries are initialised.
+    unsafe lanePointers = .allocate(capacity: namespaces.all.count)
+  }
+
+  deinit {
+    // Safety: this object's own storage.
+    unsafe lanePointers.deallocate()
   }
 
   /// Opens a way to each storage; on the loop. One that cannot be opened fails its commands.
   func open(on loop: EventLoop) {
     for namespace in namespaces.all {
+      let channel: any BlockChannel
       do throws(Errno) {
-        channels.append(try namespace.storage.makeChannel(on: loop))
+        channel = try namespace.storage.makeChannel(on: loop)
       } catch {
-        channels.append(BrokenChannel(error))
+        channel = BrokenChannel(error)
       }
-      tallies.append(NamespaceTally())
+      let lane = NamespaceLane(namespace, channel)
+      lanes.append(lane)
+      // Safety: there is room for each namespace, and `lanes` keeps what this points to.
+      unsafe (lanePointers + laneCount).initialize(to: .passUnretained(lane))
+      laneCount += 1
     }
   }
 
   func close() {
     publishTallies()
     isClosing = true
-    for channel in channels { channel.close() }
+    // Storages tell their requests' owner of the end, which must be there then.
+    if pendingCount > 0 { keptUntilDone = self }
+    for lane in lanes { lane.channel.close() }
   }
 
   /// Looks for ended requests; whether there were any.
   func poll() -> Bool {
     var found = false
-    for channel in channels where channel.poll() { found = true }
+    for lane in lanes where lane.channel.poll() { found = true }
     return found
   }
 
@@ -68,78 +90,93 @@ final class CommandExecutor: BlockRequestOwner {
   func kick() {
     guard needsKick else { return }
     needsKick = false
-    for channel in channels { channel.kick() }
+    for lane in lanes { lane.channel.kick() }
   }
 
   /// Adds what was counted here to the namespaces' counters.
-  func publishTallies() {
-    for index in tallies.indices {
-      namespaces.all[index].counters.add(tallies[index])
-      tallies[index] = NamespaceTally()
-    }
-  }
+  func publishTallies() { for lane in lanes { lane.publishTally() } }
 
   // MARK: Commands
 
   /// Starts a command of an I/O queue.
+  ///
+  /// - Returns: whether it has succeeded already; the caller tells the driver then. Otherwise the
+  ///   command has been completed, or will be.
   @inline(__always)
-  func execute(_ request: NVMeRequest) {
+  func execute(_ request: NVMeRequest) -> Bool {
     let header = request.entry.words[0]
     // Neither fused nor anything reserved.
     guard header & 0x3f00 == 0 else {
-      return refuse(request, .invalidField, at: 1)
+      refuse(request, .invalidField, at: 1)
+      return false
     }
     let index = Int(header >> 32) - 1
-    guard index >= 0, index < channels.count else { return executeUnaddressed(request) }
-    let namespace = namespaces.all[index]
-    switch UInt8(truncatingIfNeeded: header) {
-    case IOOpcode.read.rawValue: transfer(request, namespace, index, isWrite: false)
-    case IOOpcode.write.rawValue: transfer(request, namespace, index, isWrite: true)
-    default: executeOther(request, namespace, index)
+    guard index >= 0, index < laneCount else {
+      executeUnaddressed(request)
+      return false
+    }
+    // Safety: an initialised entry, and `lanes` keeps the lane.
+    return unsafe lanePointers[index]._withUnsafeGuaranteedRef { lane in
+      execute(request, UInt8(truncatingIfNeeded: header), lane)
     }
   }
 
-  /// Read and Write.
+  @inline(__always)
+  private func execute(_ request: NVMeRequest, _ opcode: UInt8, _ lane: NamespaceLane) -> Bool {
+    switch opcode {
+    case IOOpcode.read.rawValue: return transfer(request, lane, isWrite: false)
+    case IOOpcode.write.rawValue: return transfer(request, lane, isWrite: true)
+    default:
+      executeOther(request, lane.namespace)
+      return false
+    }
+  }
+
+  /// Read and Write; whether it has succeeded already.
   @inline(__always)
   private func transfer(
-    _ request: NVMeRequest, _ namespace: NVMeNamespace, _ index: Int, isWrite: Bool
-  ) {
+    _ request: NVMeRequest, _ lane: NamespaceLane, isWrite: Bool
+  ) -> Bool {
+    let namespace = lane.namespace
     let first = request.entry.words[5]
     let count = request.entry.blockCount
     let shift = namespace.blockShift
     let byteCount = count << shift
     let total = namespace.blockCount
     guard first < total, UInt64(count) <= total - first else {
-      return refuse(request, .blockOutOfRange, at: 40)
+      refuse(request, .blockOutOfRange, at: 40)
+      return false
     }
     guard byteCount <= limits.transferByteCount else {
-      return refuse(request, .invalidField, at: 48)
+      refuse(request, .invalidField, at: 48)
+      return false
     }
     if let status = obstacle(request, namespace, first, count, isWrite: isWrite) {
-      return request.complete(status)
+      request.complete(status)
+      return false
     }
     let block = request.block
     if let status = pointer.resolve(
       request.entry, byteCount, isWrite ? .read : .write, pageByteCount: pageByteCount,
       to: block.data)
     {
-      return refuse(request, status, at: 24)
+      refuse(request, status, at: 24)
+      return false
     }
-    block.operation = isWrite ? .write : .read
-    block.byteOffset = first << UInt64(shift)
-    block.byteCount = byteCount
-    block.isDurable = isWrite && (request.entry.forcesUnitAccess || writesThrough)
-    if isWrite {
-      tallies[index].writes &+= 1
-      tallies[index].writtenBytes &+= UInt64(byteCount)
-    } else {
-      tallies[index].reads &+= 1
-      tallies[index].readBytes &+= UInt64(byteCount)
-    }
-    switch channels[index].submit(block) {
-    case .done: finish(request, namespace)
-    case .failed(let error): request.complete(status(for: error, block, namespace))
-    case .pending: notePending()
+    block.set(
+      isWrite ? .write : .read, byteOffset: first << UInt64(shift), byteCount: byteCount,
+      isDurable: isWrite && (request.entry.forcesUnitAccess || writesThrough))
+    if isWrite { lane.noteWrite(byteCount) } else { lane.noteRead(byteCount) }
+    switch lane.channel.submit(block) {
+    case .done:
+      if isWrite, namespace.hasUncorrectable { noteWritten(request) }
+      return true
+    case .failed(let error):
+      request.complete(status(for: error, block, namespace))
+      return false
+    case .pending:
+      notePending()
+      return false
     }
   }
 
@@ -207,12 +244,12 @@ final class CommandExecutor: BlockRequestOwner {
   }
 
   @inline(never)
-  private func executeOther(_ request: NVMeRequest, _ namespace: NVMeNamespace, _ index: Int) {
+  private func executeOther(_ request: NVMeRequest, _ namespace: NVMeNamespace) {
     let opcode = IOOpcode(rawValue: request.entry.opcode)
     if namespace.isFormatting, opcode.isSupported { return request.complete(.formatInProgress) }
     switch opcode {
     case .flush: start(FlushSteps(self, request, [namespace]), request)
-    case .writeZeroes: writeZeroes(request, namespace, index)
+    case .writeZeroes: writeZeroes(request, namespace)
     case .writeUncorrectable: writeUncorrectable(request, namespace)
     case .compare: compare(request, namespace)
     case .verify: verify(request, namespace)
@@ -233,14 +270,14 @@ final class CommandExecutor: BlockRequestOwner {
 
   /// Hands a request of a command of several steps to its storage.
   func submit(_ block: BlockRequest, _ namespace: NVMeNamespace) -> BlockOutcome {
-    let outcome = channels[Int(namespace.identifier) - 1].submit(block)
+    let outcome = lanes[Int(namespace.identifier) - 1].channel.submit(block)
     if outcome == .pending { notePending() }
     return outcome
   }
 
   /// Hands over a request that belongs to no command; its owner is told.
   func submitAside(_ block: BlockRequest, _ namespace: NVMeNamespace) -> BlockOutcome {
-    let channel = channels[Int(namespace.identifier) - 1]
+    let channel = lanes[Int(namespace.identifier) - 1].channel
     let outcome = channel.submit(block)
     channel.kick()
     return outcome
@@ -259,7 +296,10 @@ final class CommandExecutor: BlockRequestOwner {
   func completed(_ block: BlockRequest, _ error: Errno?) {
     pendingCount &-= 1
     hasPending = pendingCount != 0
-    guard !isClosing else { return }
+    guard !isClosing else {
+      if pendingCount == 0 { keptUntilDone = nil }
+      return
+    }
     let request = pool.all[block.tag]
     if let steps = request.steps {
       steps.advance(error)
@@ -298,15 +338,9 @@ final class CommandExecutor: BlockRequestOwner {
 
   /// Counts what a command of several steps moves.
   func tally(_ namespace: NVMeNamespace, readBytes: Int = 0, writtenBytes: Int = 0) {
-    let index = Int(namespace.identifier) - 1
-    if readBytes > 0 {
-      tallies[index].reads &+= 1
-      tallies[index].readBytes &+= UInt64(readBytes)
-    }
-    if writtenBytes > 0 {
-      tallies[index].writes &+= 1
-      tallies[index].writtenBytes &+= UInt64(writtenBytes)
-    }
+    let lane = lanes[Int(namespace.identifier) - 1]
+    if readBytes > 0 { lane.noteRead(readBytes) }
+    if writtenBytes > 0 { lane.noteWrite(writtenBytes) }
   }
 }
 

@@ -8,6 +8,8 @@ final class NVMeNamespace: Sendable {
   /// Namespace identifier (NSID), from 1.
   let identifier: UInt32
   let storage: any BlockStorage
+  /// The storage's size in bytes.
+  let byteCount: UInt64
   let isReadOnly: Bool
   /// IEEE Extended Unique Identifier (EUI64), the same each time for a serial number.
   let extendedUniqueIdentifier: UInt64
@@ -26,6 +28,7 @@ final class NVMeNamespace: Sendable {
   ) {
     self.identifier = identifier
     self.storage = storage
+    byteCount = storage.byteCount
     isReadOnly = storage.traits.isReadOnly
     shift = Atomic(blockByteCount.trailingZeroBitCount)
     // FNV-1a of the serial number, under a locally administered identifier.
@@ -38,7 +41,7 @@ final class NVMeNamespace: Sendable {
   /// A block's size in bytes.
   var blockByteCount: Int { 1 << blockShift }
   /// Namespace Size (NSZE): how many blocks there are.
-  @inline(__always) var blockCount: UInt64 { storage.byteCount >> UInt64(blockShift) }
+  @inline(__always) var blockCount: UInt64 { byteCount >> UInt64(blockShift) }
 
   /// Changes the size of blocks, as Format NVM does; nothing may be in flight.
   func setBlockByteCount(_ count: Int) {

@@ -23,7 +23,7 @@ final class CompletionQueue {
   /// Its interrupt vector; nil when the driver wants none.
   let vector: Int?
   let trigger: InterruptTrigger?
-  unowned let group: QueueGroup
+  let group: QueueGroup
   /// The entry that is written next.
   private(set) var tail = 0
   /// Up to where the driver has read.

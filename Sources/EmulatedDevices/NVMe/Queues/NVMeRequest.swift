@@ -11,7 +11,7 @@ final class NVMeRequest {
   /// The queue it came from.
   var queue: SubmissionQueue
   /// The group whose pool it belongs to.
-  unowned let group: QueueGroup
+  let group: QueueGroup
   /// What is asked of the storage for it; its list says where the data lies.
   let block: BlockRequest
   /// Its place in the pool.
@@ -22,6 +22,10 @@ final class NVMeRequest {
   var parameterLocation = UInt16.max
   /// The first block that an error concerns; the command's own by default.
   var errorBlock: UInt64?
+  /// Whether it carries no command.
+  var isIdle = true
+  /// Whether the group uses it again itself, rather than giving it back to the pool.
+  var isHeld = false
   private var isBackground = false
 
   /// Where the data of the command lies in guest memory.

@@ -67,9 +67,12 @@ final class QueueGroup {
   }
 
   /// Opens the ways to the storages and starts to look for work; on the loop.
+  ///
+  /// From here to ``close()`` the group keeps itself: the loop, its queues and requests name it, and a
+  /// weak reference would make every use of it slow.
   func start() {
     executor.open(on: loop)
-    poller = loop.addPoller { [weak self] in self?.poll() ?? false }
+    poller = loop.addPoller { [self] in poll() }
   }
 
   /// Ends for good; on the loop.
@@ -77,6 +80,10 @@ final class QueueGroup {
     if let poller { loop.removePoller(poller) }
     poller = nil
     executor.close()
+    submissionQueues = []
+    completionQueues = []
+    unsignalled = []
+    pool.close()
   }
 
   // MARK: Doorbells
@@ -173,6 +180,12 @@ final class QueueGroup {
   private func fetch(_ queue: SubmissionQueue) -> Bool {
     let allowance = queue.window.isMapped ? Self.batch : Self.messageBatch
     var budget = allowance
+    let completions = queue.completionQueue
+    guard var request = pool.take(self, queue) else {
+      isStarved = true
+      return false
+    }
+    request.isHeld = true
     while mayFetch(queue) {
       // Even with nothing left of the allowance: a driver that was told nothing would not ring.
       if queue.head == queue.tail {
@@ -180,27 +193,40 @@ final class QueueGroup {
         else { break }
       }
       guard budget > 0 else { break }
-      guard let request = pool.take(self, queue) else {
-        isStarved = true
-        break
+      // What ends at once leaves its request for the next command.
+      if !request.isIdle {
+        request.isHeld = false
+        guard let next = pool.take(self, queue) else {
+          isStarved = true
+          return true
+        }
+        request = next
+        request.isHeld = true
       }
       do {
         request.entry = try queue.fetch()
       } catch {
-        pool.give(request)
         unfetchable(queue, error)
         break
       }
+      request.isIdle = false
       queue.owesAnnouncement = wantsRings && queue.shadow != nil
       queue.inFlight &+= 1
       inFlight &+= 1
       if let handler = queue.handler {
         handler.execute(request)
-      } else {
-        executor.execute(request)
+      } else if executor.execute(request) {
+        completions.post(
+          queue, result: 0, commandIdentifier: request.entry.commandIdentifier, status: .success)
+        request.data.removeAll()
+        request.isIdle = true
+        queue.inFlight &-= 1
+        inFlight &-= 1
       }
       budget &-= 1
     }
+    request.isHeld = false
+    if request.isIdle { pool.give(request) }
     return budget != allowance
   }
 
@@ -283,7 +309,8 @@ final class QueueGroup {
   @inline(__always)
   func recycle(_ request: NVMeRequest) {
     request.data.removeAll()
-    pool.give(request)
+    request.isIdle = true
+    if !request.isHeld { pool.give(request) }
     if isStarved {
       isStarved = false
       ring()

@@ -23,6 +23,12 @@ final class RequestPool {
   @inline(__always)
   func give(_ request: NVMeRequest) { free.append(request) }
 
+  /// Lets go of all requests, and they of their group.
+  func close() {
+    all = []
+    free = []
+  }
+
   @inline(never)
   private func make(_ group: QueueGroup, _ queue: SubmissionQueue) -> NVMeRequest? {
     guard all.count < Self.limit else { return nil }
