@@ -13,7 +13,8 @@ import VFIOUser
     "E20: every device listens, serves, ends on SIGTERM and removes its socket",
     arguments: DeviceCatalogue.names)
   func everyDevice(_ name: String) throws {
-    let server = try Server(name)
+    let needs = name == "nvme" ? ["--namespace", "memory:1M"] : []
+    let server = try Server(name, needs)
     let client = try server.connect()
     let identity: UInt32 = try client.region(at: 7).read(at: RegionOffset(0))
     #expect(identity != 0 && identity != .max)
