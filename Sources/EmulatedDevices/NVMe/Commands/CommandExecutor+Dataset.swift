@@ -60,6 +60,8 @@ final class DeallocateSteps: CommandSteps {
   private let namespace: NVMeNamespace
   private let ranges: [Range<UInt64>]
   private var next = 0
+  /// Whether the range before the next is on its way.
+  private var isPending = false
 
   init(
     _ executor: CommandExecutor, _ request: NVMeRequest, _ namespace: NVMeNamespace,
@@ -73,24 +75,32 @@ final class DeallocateSteps: CommandSteps {
 
   func advance(_ error: Errno?) {
     if let error { return end(executor.status(for: error, request.block, namespace)) }
+    if isPending { noteDone() }
+    // A hint: a storage that cannot give space back has nothing to do.
+    guard namespace.storage.traits.canDiscard else { return end(.success) }
     let shift = namespace.blockShift
     while next < ranges.count {
       let range = ranges[next]
       next += 1
-      // A hint: a storage that cannot give space back has nothing to do.
-      guard namespace.storage.traits.canDiscard else { continue }
-      if namespace.hasUncorrectable { namespace.markWritten(range) }
       let block = request.block
       block.operation = .discard
       block.byteOffset = range.lowerBound << UInt64(shift)
       block.byteCount = Int(range.upperBound - range.lowerBound) << shift
       switch executor.submit(block, namespace) {
-      case .done: break
+      case .done: noteDone()
       case .failed(let error): return end(executor.status(for: error, block, namespace))
-      case .pending: return
+      case .pending:
+        isPending = true
+        return
       }
     }
     end(.success)
+  }
+
+  /// A range reads as zeros, even if it could not be read before.
+  private func noteDone() {
+    isPending = false
+    if namespace.hasUncorrectable { namespace.markWritten(ranges[next - 1]) }
   }
 
   private func end(_ status: NVMeStatus) {
