@@ -25,15 +25,18 @@ extension NVMeStatus {
 
 // Commands, one at a time.
 extension NVMeRig {
-  /// Where admin commands find a page for their data.
+  /// Where I/O commands find a page for their data, by default.
   static let dataPlace = 0
+  /// Where admin commands do.
+  static let adminDataPlace = 0x1000
+  private static let adminData = base + UInt64(adminDataPlace)
 
   // MARK: Admin
 
   /// Puts an admin command into the queue and rings; its identifier.
   @discardableResult
   func submit(
-    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = base, prp2: UInt64 = 0,
+    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = adminData, prp2: UInt64 = 0,
     _ dword10: UInt32 = 0, _ dword11: UInt32 = 0, _ dword12: UInt32 = 0, _ dword13: UInt32 = 0,
     pointerKind: UInt8 = 0
   ) throws -> UInt16 {
@@ -55,7 +58,7 @@ extension NVMeRig {
   /// Carries out an admin command, with nothing else in its queue.
   @discardableResult
   func run(
-    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = base, prp2: UInt64 = 0,
+    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = adminData, prp2: UInt64 = 0,
     _ dword10: UInt32 = 0, _ dword11: UInt32 = 0, _ dword12: UInt32 = 0, _ dword13: UInt32 = 0,
     pointerKind: UInt8 = 0
   ) throws -> CompletionQueueEntry {
@@ -69,7 +72,7 @@ extension NVMeRig {
 
   /// Carries out an admin command; its status.
   func status(
-    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = base, prp2: UInt64 = 0,
+    _ opcode: AdminOpcode, namespace: UInt32 = 0, prp1: UInt64 = adminData, prp2: UInt64 = 0,
     _ dword10: UInt32 = 0, _ dword11: UInt32 = 0, _ dword12: UInt32 = 0, _ dword13: UInt32 = 0,
     pointerKind: UInt8 = 0
   ) throws -> NVMeStatus {
@@ -88,7 +91,7 @@ extension NVMeRig {
 
   func identify(_ structure: UInt32, namespace: UInt32 = 0) throws -> [UInt8] {
     #expect(try status(.identify, namespace: namespace, structure) == .success)
-    return try bytes(Self.dataPlace, 4096)
+    return try bytes(Self.adminDataPlace, 4096)
   }
 
   func log(
@@ -100,7 +103,7 @@ extension NVMeRig {
       UInt32(page.rawValue) | (keepsEvent ? 1 << 15 : 0) | UInt32(byteCount / 4 - 1) << 16, 0,
       offset)
     #expect(result == .success)
-    return try bytes(Self.dataPlace, byteCount)
+    return try bytes(Self.adminDataPlace, byteCount)
   }
 
   /// The newest entry of the error log.

@@ -39,7 +39,7 @@ final class NVMeRig {
   private let loop: EventLoop
   private let path: String
   private let finished = DispatchSemaphore(value: 0)
-  private var nextFree = 0x1000
+  private var nextFree = 0x2000
 
   /// - Parameters:
   ///   - settings: of knobs.

@@ -1,6 +1,6 @@
-import BlockStorage
 import Synchronization
 
+@testable import BlockStorage
 @testable import VFIOUser
 
 /// Memory whose requests a test sees, holds back, and makes fail.
@@ -69,6 +69,24 @@ final class ProbeStorage: BlockStorage {
     get { state.withLock { $0.behaviour } }
     set { state.withLock { $0.behaviour = newValue } }
   }
+
+  /// What it holds; with nothing in flight.
+  func contents(at offset: Int = 0, _ count: Int) -> [UInt8] {
+    // Safety: the range lies within the memory, as the tests ask for it.
+    let bytes = unsafe UnsafeRawBufferPointer(start: memory.start + offset, count: count)
+    return unsafe Array(bytes)
+  }
+
+  /// Changes what it holds; with nothing in flight.
+  func fill(_ bytes: [UInt8], at offset: Int = 0) {
+    // Safety: as above.
+    let target = unsafe UnsafeMutableRawBufferPointer(
+      start: memory.start + offset, count: bytes.count)
+    unsafe target.copyBytes(from: bytes)
+  }
+
+  /// Forgets what was asked for.
+  func forgetRequests() { state.withLock { $0.requests = [] } }
 
   /// Makes requests of a kind fail from now on; nil lets them succeed again.
   func fail(_ operation: BlockOperation, _ error: Errno?) {
