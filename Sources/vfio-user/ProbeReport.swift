@@ -1,4 +1,3 @@
-import CVFIOUserLinux
 import DeviceModel
 import VFIOUser
 
@@ -22,7 +21,7 @@ struct ProbeReport {
 
   /// Connects, asks, and disconnects.
   init(path: String, timeout: Duration) throws(ClientError) {
-    self.path = Self.isFolder(path) ? path + "/cntrl" : path
+    self.path = DeviceClient.socketPath(path)
     var options = ClientOptions()
     options.timeout = timeout
     options.mapsRegions = false
@@ -75,12 +74,5 @@ struct ProbeReport {
   func interruptName(_ index: Int) -> String {
     let names = ["INTx", "MSI", "MSI-X", "Error", "Request"]
     return isPCI && index < names.count ? names[index] : "Type \(index)"
-  }
-
-  private static func isFolder(_ path: String) -> Bool {
-    var status = stat()
-    // Safety: the path is a C string, and the kernel fills one local structure.
-    return unsafe stat(path, &status) == 0
-      && UInt32(status.st_mode) & UInt32(S_IFMT) == UInt32(S_IFDIR)
   }
 }

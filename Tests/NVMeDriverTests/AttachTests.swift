@@ -38,6 +38,17 @@ import Testing
     controller.close()
   }
 
+  @Test("A driver takes the folder that holds a socket named cntrl")
+  func folder() throws {
+    let disk = try ServedDisk()
+    let folder = disk.path + ".folder"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createSymbolicLink(
+      atPath: folder + "/cntrl", withDestinationPath: disk.path)
+    try useOnce(try NVMeController.attach(path: folder))
+  }
+
   @Test("Identify tells of the controller and of each of its namespaces")
   func identify() throws {
     var settings = ServedDisk.Settings()

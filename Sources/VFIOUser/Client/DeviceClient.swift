@@ -36,14 +36,18 @@ public final class DeviceClient: @unchecked Sendable {
 
   /// Connects to a server's socket and negotiates.
   ///
+  /// - Parameters:
+  ///   - path: the socket, or a folder that holds one named `cntrl`; see ``socketPath(_:)``.
+  ///   - options: limits, and what is mapped.
   /// - Throws: `connectFailed`, `timedOut`, `incompatible`, or what the first commands throw.
   public static func connect(
     path: String, options: ClientOptions = ClientOptions()
   ) throws(ClientError) -> DeviceClient {
     let deadline = MonotonicTime.now.advanced(by: options.timeout)
+    let socket = socketPath(path)
     while true {
       // Safety: the path is copied into an address during the call.
-      let result = unsafe cvfu_connect(path)
+      let result = unsafe cvfu_connect(socket)
       if result >= 0 {
         return try connect(adopting: OwnedDescriptor(adopting: result), options: options)
       }
