@@ -72,8 +72,8 @@ import Testing
   func features() throws {
     let disk = try ServedDisk()
     let controller = try disk.attach()
-    try controller.setFeature(.volatileWriteCache, 1)
-    #expect(try controller.feature(.volatileWriteCache) == 1)
+    try controller.setFeature(.arbitration, 3)
+    #expect(try controller.feature(.arbitration) == 3)
     try controller.write(try controller.namespace(1), block: 0, [UInt8](repeating: 7, count: 512))
     try controller.format(1, format: 1)
     let namespace = try controller.namespace(1)
