@@ -4,7 +4,7 @@ import NVMe
 
 extension NVMeController {
   /// The pair for calls that wait.
-  private func pair() throws(NVMeDriverError) -> NVMeQueuePair {
+  func pair() throws(NVMeDriverError) -> NVMeQueuePair {
     if let ownPair { return ownPair }
     let made = try makeQueuePair(entryCount: min(64, capabilities.maximumQueueEntryCount))
     ownPair = made
@@ -83,7 +83,8 @@ extension NVMeController {
     }
   }
 
-  private func succeed(
+  /// Carries out a command of which `what` tells an error.
+  func succeed(
     _ entry: SubmissionQueueEntry, _ data: NVMeBuffer?, _ pair: NVMeQueuePair, _ what: String
   ) throws(NVMeDriverError) {
     let completion = try pair.execute(entry, data: data, timeout: options.timeout)

@@ -102,13 +102,15 @@ import VFIOUser
     let error = #expect(throws: NVMeDriverError.self) {
       try controller.read(namespace, block: 8190, count: 4)
     }
-    #expect(error?.code == .status(.blockOutOfRange))
+    // The error log has more on each.
+    #expect(error?.code == .status(.blockOutOfRange.withMore))
     #expect(error?.description == "4 blocks from 8190 on: LBA Out of Range")
     #expect(
       try code { try controller.deallocate(namespace, block: 8192, count: 1) }
-        == .status(.blockOutOfRange))
-    #expect(try code { _ = try controller.namespace(2) } == .status(.invalidNamespaceOrFormat))
-    #expect(try code { try controller.format(1, format: 5) } == .status(.invalidFormat))
+        == .status(.blockOutOfRange.withMore))
+    #expect(
+      try code { _ = try controller.namespace(2) } == .status(.invalidNamespaceOrFormat.withMore))
+    #expect(try code { try controller.format(1, format: 5) } == .status(.invalidFormat.withMore))
     // Errors leave nothing behind.
     #expect(try controller.read(namespace, block: 8190, count: 2).count == 1024)
     #expect(HealthLog(try controller.log(.health, byteCount: 512)).errorLogEntries == 4)
@@ -135,5 +137,23 @@ import VFIOUser
       #expect(try code(mistake) == .invalidArgument, "mistake \(index)")
     }
     #expect(HealthLog(try controller.log(.health, byteCount: 512)).errorLogEntries == 0)
+  }
+
+  @Test("E4: the controller copies blocks by itself, more than one command takes")
+  func copies() throws {
+    let disk = try ServedDisk(.init(namespaces: ["memory:32M"]))
+    let controller = try disk.attach()
+    let namespace = try controller.namespace(1)
+    // More than the 16,384 blocks of one command.
+    let count = 20_001
+    let bytes = pattern(count * 512, seed: 9)
+    try controller.write(namespace, block: 3, bytes)
+    try controller.copy(namespace, block: 3, count: UInt64(count), to: 30_000)
+    #expect(try controller.read(namespace, block: 30_000, count: count) == bytes)
+    try controller.copy(namespace, block: 3, count: 0, to: 3)
+    for (block, target) in [(UInt64(0), UInt64(7)), (7, 0), (65_530, 0), (0, 65_530)] {
+      let end = try code { try controller.copy(namespace, block: block, count: 8, to: target) }
+      #expect(end == .invalidArgument)
+    }
   }
 }

@@ -1,0 +1,21 @@
+import ArgumentParser
+import DeviceProgram
+import VFIOUser
+
+/// `vfio-user demo`: devices in processes of their own, and drivers for them in this one.
+struct DemoCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "demo",
+    abstract: "Start the devices edu and nvme in processes of their own and drive them.",
+    discussion: """
+      Of edu it uses a register, DMA both ways with a checksum, and an interrupt. Of nvme it writes to a disk \
+      that is a temporary file, has the device copy the data, verifies the copy, and trims it. It says how long \
+      each step took. Nothing is left behind.
+      """)
+
+  func run() throws {
+    do { try Demo().run() } catch let error as ProgramError { throw error } catch {
+      throw ProgramError(.runtime, "demo: \(error)")
+    }
+  }
+}
