@@ -24,6 +24,7 @@ let package = Package(
     .library(name: "EmulatedDevices", targets: ["EmulatedDevices"]),
     .library(name: "DeviceProgram", targets: ["DeviceProgram"]),
     .library(name: "BlockStorage", targets: ["BlockStorage"]),
+    .library(name: "NVMe", targets: ["NVMe"]),
     .library(name: "NVMeDriver", targets: ["NVMeDriver"]),
     .executable(name: "vfio-user", targets: ["vfio-user"]),
   ],
@@ -79,6 +80,12 @@ let package = Package(
       dependencies: ["DeviceModel", "DeviceProgram"],
       path: "Examples/Ticker",
       swiftSettings: strict),
+    // A driver of one's own, on the client library alone.
+    .executableTarget(
+      name: "FirstBlock",
+      dependencies: ["NVMe", "VFIOUser"],
+      path: "Examples/FirstBlock",
+      swiftSettings: strict),
     .testTarget(
       name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux"], swiftSettings: tests),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
@@ -91,7 +98,9 @@ let package = Package(
       name: "EmulatedDevicesTests", dependencies: ["EmulatedDevices"], swiftSettings: strict),
     .testTarget(
       name: "ToolTests",
-      dependencies: ["CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "vfio-user", "Ticker"],
+      dependencies: [
+        "CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "vfio-user", "Ticker", "FirstBlock",
+      ],
       swiftSettings: tests),
   ]
 )

@@ -1,5 +1,6 @@
 import DeviceModel
 import DeviceProgram
+import Glibc
 import Testing
 import VFIOUser
 
@@ -65,6 +66,51 @@ import VFIOUser
   func readme() {
     let readme = contents(Package.root + "/README.md") ?? ""
     #expect(readme.contains("```swift\n" + Self.source + "```\n"))
+  }
+
+  @Test("E20: the example driver reads the first block of a disk", arguments: ["512", "4K"])
+  func firstBlock(_ blockSize: String) throws {
+    let folder = TemporaryFolder()
+    let bytes = (0..<8192).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+    let file = try #require(fopen(folder / "disk", "w"))
+    #expect(fwrite(bytes, 1, bytes.count, file) == bytes.count)
+    fclose(file)
+    let server = try Server(
+      "nvme", ["--namespace", "file:" + folder / "disk", "--set", "block-size=\(blockSize)"])
+    // Twice: the second driver finds what the first has left.
+    for _ in 0..<2 {
+      let outcome = try Program.run("FirstBlock", [server.path])
+      #expect(outcome.ending == .exited(0), "\(outcome.output)")
+      let found = outcome.output.split(whereSeparator: \.isWhitespace).compactMap {
+        UInt8($0, radix: 16)
+      }
+      #expect(found == Array(bytes[..<(blockSize == "512" ? 512 : 4096)]))
+    }
+  }
+
+  @Test("E20: the example driver says so when the device is no disk")
+  func noDisk() throws {
+    let server = try Server("edu")
+    #expect(try Program.run("FirstBlock", [server.path]).ending == .exited(1))
+    #expect(try Program.run("FirstBlock", []).ending == .exited(64))
+  }
+
+  @Test("The article on drivers shows the example as it is")
+  func article() throws {
+    let path = "/Sources/VFIOUser/VFIOUser.docc/WritingADriver.md"
+    let article = try #require(contents(Package.root + path))
+    let source = flat(contents(Package.root + "/Examples/FirstBlock/DiskDriver.swift") ?? "")
+    let blocks = article.split(separator: "```swift\n").dropFirst().compactMap {
+      $0.split(separator: "\n```").first
+    }
+    #expect(blocks.count >= 6)
+    for block in blocks { #expect(source.contains(flat(String(block))), "\(block)") }
+  }
+
+  /// The lines of a text without their indentation.
+  private func flat(_ text: String) -> String {
+    text.split(separator: "\n").map { String($0.drop(while: \.isWhitespace)) }
+      .joined(separator: "\n")
   }
 
   /// What a device's source must not need: the protocol's module, sockets, descriptors, messages.
