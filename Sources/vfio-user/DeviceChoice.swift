@@ -30,11 +30,17 @@ enum DeviceChoice {
       ? [
         ManualBackend("memory:SIZE", "Memory of this process; gone with it."),
         ManualBackend(
-          "file:PATH[,direct=on][,readonly=on]",
-          "A file or a block device; direct: past the page cache. In PATH a comma is written twice."
+          "file:PATH[,OPTION=VALUE]...",
+          """
+          A file, which must exist, or a block device. direct=on goes past the page cache; readonly=on writes nothing; \
+          engine=io_uring or engine=threads says what makes the calls, auto takes io_uring where the kernel allows \
+          it. In PATH a comma is written twice.
+          """
         ),
         ManualBackend("null:SIZE", "Nothing: requests are done at once and move no bytes."),
-        ManualBackend("nbd:URI", "An export of an NBD server."),
+        ManualBackend(
+          "nbd:URI",
+          "An export of an NBD server: nbd://HOST/EXPORT or nbd+unix:///EXPORT?socket=PATH."),
       ]
       : [
         ManualBackend("stdio", "Standard input and output."),

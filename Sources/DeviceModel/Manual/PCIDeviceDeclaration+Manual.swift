@@ -10,7 +10,10 @@ extension PCIDeviceDeclaration {
   ) throws -> DeviceManual {
     let hardware = try hardware(values ?? KnobValues(device: name, declaring: knobs))
     var sections = try hardware.manualSections()
-    if !discussion.isBlank { sections.insert(ManualSection("About", notes: [discussion]), at: 0) }
+    if !discussion.isBlank {
+      let paragraphs = discussion.split(separator: "\n\n").map(String.init)
+      sections.insert(ManualSection("About", notes: paragraphs), at: 0)
+    }
     if let backend {
       let need = backend.isRequired ? "required" : "optional"
       sections.append(

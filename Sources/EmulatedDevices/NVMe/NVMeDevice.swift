@@ -11,9 +11,19 @@ public final class NVMeDevice: PCIDevice {
   public static let declaration = PCIDeviceDeclaration(
     name: "nvme", summary: "An NVMe 1.4 controller.",
     discussion: """
-      A disk controller that Linux, UEFI firmware and SPDK drive with the drivers they have. Data goes straight \
-      between guest memory and the storage where the guest's memory is shared. With --poll always a client may \
-      map the doorbells, and no message is needed for a command.
+      A disk controller that Linux, UEFI firmware and SPDK drive with the drivers they have. Each --namespace is a \
+      namespace, numbered from 1 in the order of the command line. Data goes straight between guest memory and \
+      the storage where the guest's memory is shared.
+
+      Doorbells arrive as accesses. With --poll always a client may map their page instead: a command then takes no \
+      message, and each thread that serves queues keeps a processor busy. Shadow doorbells (Doorbell Buffer Config) \
+      work in both cases.
+
+      Commands of I/O queues: Read, Write, Flush, Compare, Write Zeroes, Write Uncorrectable, Dataset Management \
+      (Deallocate), Verify, and Copy; data by PRPs or SGLs, FUA. Admin commands: Identify, Get and Set Features, Get \
+      Log Page, creation and deletion of queues, Abort, Asynchronous Event Request, Doorbell Buffer Config, and \
+      Format NVM, for blocks of 512 or 4096 bytes. There are no metadata, no fused commands, and no controller memory \
+      buffer.
       """,
     knobs: NVMeKnobs.all,
     backend: .storages(

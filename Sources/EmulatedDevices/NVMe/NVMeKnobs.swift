@@ -27,10 +27,16 @@ enum NVMeKnobs {
     "How many entries an I/O queue may have at most.")
   static let queueThreads = Knob(
     "queue-threads", default: 0, in: 0...64,
-    "How many threads serve the I/O queues, beside the device's own; 0 leaves all to that one.")
+    """
+    How many threads serve the I/O queues, which go to them by turns; 0 leaves all to the device's own thread, which \
+    always serves the admin queue.
+    """)
   static let doorbells = Knob(
     "doorbells", default: Doorbells.auto,
-    "Whether clients may map the doorbells, which takes --poll always, or ring them by accesses.")
+    """
+    How doorbells arrive. mapped: clients may map their page, which takes --poll always, for nothing announces a store \
+    there. trapped: by accesses. auto: mapped with --poll always, else trapped.
+    """)
   static let blockSize = Knob(
     "block-size", defaultByteCount: 512, in: 512...4096,
     "The size of a block to begin with, 512 or 4K; Format NVM changes it.")

@@ -36,7 +36,7 @@ public enum NVMeRegister: Int, RegisterMap {
     case .capabilities:
       Register(
         "CAP", "Controller Capabilities", at: 0x00, bytes: 8, .readOnly,
-        "What the controller can do; the largest queue depends on a knob.",
+        "What the controller can do; MQES follows from the knob queue-depth.",
         [
           Field("MQES", 0...15, "Maximum Queue Entries Supported, minus one."),
           Field("CQR", 16...16, "Contiguous Queues Required."),
@@ -53,11 +53,13 @@ public enum NVMeRegister: Int, RegisterMap {
         "The version of the specification: 1.4.")
     case .interruptMaskSet:
       Register(
-        "INTMS", "Interrupt Mask Set", at: 0x0c, bytes: 4, .readOnly, effects: [.read, .write],
+        "INTMS", "Interrupt Mask Set", at: 0x0c, bytes: 4, .writeOneToSet,
+        effects: [.read, .write],
         "Ones written mask vectors, when MSI-X is not in use. Reads the mask.")
     case .interruptMaskClear:
       Register(
-        "INTMC", "Interrupt Mask Clear", at: 0x10, bytes: 4, .readOnly, effects: [.read, .write],
+        "INTMC", "Interrupt Mask Clear", at: 0x10, bytes: 4, .writeOneToClear,
+        effects: [.read, .write],
         "Ones written unmask vectors, when MSI-X is not in use. Reads the mask.")
     case .configuration:
       Register(
@@ -68,7 +70,7 @@ public enum NVMeRegister: Int, RegisterMap {
           Field("CSS", 4...6, "I/O Command Set Selected: 0."),
           Field("MPS", 7...10, "Memory Page Size, as a power of two of 4 KiB."),
           Field("AMS", 11...13, "Arbitration Mechanism Selected: 0."),
-          Field("SHN", 14...15, "Shutdown Notification."),
+          Field("SHN", 14...15, "Shutdown Notification: 1 normal, 2 abrupt."),
           Field("IOSQES", 16...19, "I/O Submission Queue Entry Size: 6."),
           Field("IOCQES", 20...23, "I/O Completion Queue Entry Size: 4."),
         ])
@@ -78,14 +80,14 @@ public enum NVMeRegister: Int, RegisterMap {
         "What state the controller is in.",
         [
           Field("RDY", 0...0, "Ready."),
-          Field("CFS", 1...1, "Controller Fatal Status."),
-          Field("SHST", 2...3, "Shutdown Status."),
+          Field("CFS", 1...1, "Controller Fatal Status: only a reset helps."),
+          Field("SHST", 2...3, "Shutdown Status: 1 going on, 2 complete."),
           Field("NSSRO", 4...4, .writeOneToClear, "NVM Subsystem Reset Occurred."),
           Field("PP", 5...5, "Processing Paused."),
         ])
     case .subsystemReset:
       Register(
-        "NSSR", "NVM Subsystem Reset", at: 0x20, bytes: 4, .readOnly, effects: .write,
+        "NSSR", "NVM Subsystem Reset", at: 0x20, bytes: 4, .writeOnly, effects: .write,
         "Writing 0x4e564d65 (\"NVMe\") resets the subsystem. Reads 0.")
     case .adminQueueAttributes:
       Register(

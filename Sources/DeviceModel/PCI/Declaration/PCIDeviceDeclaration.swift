@@ -19,7 +19,7 @@ public struct PCIDeviceDeclaration: Sendable {
   /// - Parameters:
   ///   - name: lower-case letters, digits and hyphens.
   ///   - summary: one sentence.
-  ///   - discussion: more for the manual.
+  ///   - discussion: more for the manual; an empty line between paragraphs.
   ///   - knobs: what can be configured.
   ///   - backend: what it can be connected to on the host.
   ///   - hardware: makes the hardware from the knobs' values; whatever it throws refuses the
