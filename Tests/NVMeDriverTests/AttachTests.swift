@@ -134,4 +134,35 @@ import Testing
     trapped.stop()
     #expect(try code { _ = try trapped.attach() } == .connection)
   }
+
+  @Test("A device that is let go of leaves neither threads nor descriptors behind")
+  func release() throws {
+    func count(_ folder: String) throws -> Int {
+      try FileManager.default.contentsOfDirectory(atPath: "/proc/self/" + folder).count
+    }
+    func serve() throws {
+      var settings = ServedDisk.Settings()
+      settings.knobs = ["queue-threads=3"]
+      settings.namespaces = ["memory:1M", "null:1M"]
+      let disk = try ServedDisk(settings)
+      let controller = try disk.attach()
+      let pairs = try (0..<4).map { _ in try controller.makeQueuePair(entryCount: 4) }
+      let flush = try controller.namespace(1).command(.flush)
+      for pair in pairs {
+        #expect(try pair.execute(flush, timeout: .seconds(10)).status.isSuccess)
+      }
+      controller.close()
+    }
+    try serve()
+    let (threads, descriptors) = (try count("task"), try count("fd"))
+    for _ in 0..<5 { try serve() }
+    // Threads end a little after the device; the test's own come and go.
+    var rounds = 0
+    while try count("task") > threads + 2 || count("fd") > descriptors + 4, rounds < 2000 {
+      rounds += 1
+      usleep(1000)
+    }
+    #expect(try count("task") <= threads + 2)
+    #expect(try count("fd") <= descriptors + 4)
+  }
 }

@@ -102,15 +102,14 @@ import VFIOUser
     let error = #expect(throws: NVMeDriverError.self) {
       try controller.read(namespace, block: 8190, count: 4)
     }
-    // The error log has more on each.
-    #expect(error?.code == .status(.blockOutOfRange.withMore))
+    if case .status(.blockOutOfRange)? = error?.code {} else { Issue.record("\(error as Any)") }
     #expect(error?.description == "4 blocks from 8190 on: LBA Out of Range")
     #expect(
       try code { try controller.deallocate(namespace, block: 8192, count: 1) }
-        == .status(.blockOutOfRange.withMore))
+        == .status(.blockOutOfRange))
     #expect(
-      try code { _ = try controller.namespace(2) } == .status(.invalidNamespaceOrFormat.withMore))
-    #expect(try code { try controller.format(1, format: 5) } == .status(.invalidFormat.withMore))
+      try code { _ = try controller.namespace(2) } == .status(.invalidNamespaceOrFormat))
+    #expect(try code { try controller.format(1, format: 5) } == .status(.invalidFormat))
     // Errors leave nothing behind.
     #expect(try controller.read(namespace, block: 8190, count: 2).count == 1024)
     #expect(HealthLog(try controller.log(.health, byteCount: 512)).errorLogEntries == 4)

@@ -3,10 +3,18 @@ import NVMeDriver
 import Testing
 import VFIOUser
 
-/// The code of the driver's error that `body` throws; nil when it throws none.
+/// The code of the driver's error that `body` throws, without the More bit; nil when it throws none.
 func code(_ body: () throws -> Void) throws -> NVMeDriverError.Code? {
-  do { try body() } catch let error as NVMeDriverError { return error.code }
+  do { try body() } catch let error as NVMeDriverError {
+    guard case .status(let status) = error.code else { return error.code }
+    return .status(status.withoutMore)
+  }
   return nil
+}
+
+extension NVMeStatus {
+  /// The same status, whether or not the error log says more.
+  var withoutMore: NVMeStatus { NVMeStatus(rawValue: rawValue & ~0x2000) }
 }
 
 /// Bytes that differ from place to place, and from seed to seed.

@@ -9,7 +9,7 @@ import NVMe
 /// Source: NVMe 1.4, section 5.
 final class AdminExecutor: CommandHandler {
   unowned let controller: NVMeController
-  let function: PCIFunction
+  unowned let function: PCIFunction
   var features = ControllerFeatures()
   var errors = ErrorLog()
   var events = AsynchronousEvents()
