@@ -123,8 +123,15 @@ struct FileOpening: ~Copyable, Sendable {
   private static func lock(
     _ descriptor: CInt, isReadOnly: Bool, _ name: String
   ) throws(StorageError) {
-    // A file system without locks has to do without.
-    guard cbs_lock(descriptor, !isReadOnly) == -EAGAIN else { return }
+    // The kernel ends the I/O of a process that was killed, and lets go of its lock, a little after the
+    // process is gone.
+    let deadline = MonotonicTime.now.advanced(by: .seconds(2))
+    while true {
+      // A file system without locks has to do without.
+      guard cbs_lock(descriptor, !isReadOnly) == -EAGAIN else { return }
+      guard MonotonicTime.now < deadline else { break }
+      usleep(10_000)
+    }
     throw StorageError(
       .unavailable,
       isReadOnly

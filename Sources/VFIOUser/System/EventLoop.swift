@@ -73,6 +73,17 @@ public final class EventLoop: @unchecked Sendable {
     wake()
   }
 
+  /// Lets go of what was posted to a loop that nobody runs any more, and of what it keeps.
+  func discardPosted() {
+    let work = lock.withLock {
+      let found = posted
+      posted = []
+      return found
+    }
+    // Released here, out of the lock: that may post again.
+    _ = consume work
+  }
+
   /// Makes `run` return once the handler in progress is done.
   public func stop() {
     isStopping.store(true, ordering: .releasing)

@@ -53,6 +53,8 @@ public final class LoopThread {
     } else {
       // Joined once, and nobody asks for the result.
       _ = pthread_join(thread, nil)
+      // Work may keep its loop: without this neither would ever go.
+      loop.discardPosted()
     }
   }
 
