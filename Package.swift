@@ -99,15 +99,20 @@ let package = Package(
     .testTarget(
       name: "ToolTests",
       dependencies: [
-        "CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "vfio-user", "Ticker", "FirstBlock",
+        "CVFIOUserLinux", "EmulatedDevices", "DeviceProgram", "NVMeDriver", "vfio-user", "Ticker",
+        "FirstBlock",
       ],
       swiftSettings: tests),
   ]
 )
 
-// `CORE_ONLY=1 swift test` builds the core and its tests alone; the runs under sanitizers do.
-if Context.environment["CORE_ONLY"] != nil {
-  let core: Set = ["CVFIOUserLinux", "VFIOUser", "VFIOUserTests"]
-  package.targets.removeAll { !core.contains($0.name) }
-  package.products.removeAll { $0.name != "VFIOUser" }
+// `SANITIZED_ONLY=1 swift test` builds what the runs under sanitizers test: the core, and the NVMe device
+// with its driver, which share memory between threads.
+if Context.environment["SANITIZED_ONLY"] != nil {
+  let kept: Set = [
+    "CVFIOUserLinux", "VFIOUser", "VFIOUserTests", "CBlockStorageLinux", "CNBD", "BlockStorage",
+    "DeviceModel", "NVMe", "NVMeDriver", "EmulatedDevices", "NVMeDriverTests",
+  ]
+  package.targets.removeAll { !kept.contains($0.name) }
+  package.products.removeAll { !kept.contains($0.name) }
 }

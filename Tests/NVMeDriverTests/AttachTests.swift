@@ -163,6 +163,9 @@ import Testing
       usleep(1000)
     }
     #expect(try count("task") <= threads + 2)
-    #expect(try count("fd") <= descriptors + 4)
+    let left = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
+      try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + $0)
+    }
+    #expect(left.count <= descriptors + 4, "\(left.sorted())")
   }
 }

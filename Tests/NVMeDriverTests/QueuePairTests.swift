@@ -142,11 +142,12 @@ import VFIOUser
     try pairs[1].ring()
     #expect(storage.waits(for: 1))
     // The controller ends the command first.
-    Thread.detachNewThread {
+    let releaser = TestThread {
       usleep(20_000)
       storage.release()
     }
     try controller.delete(pairs[1])
+    releaser.join()
     #expect(try code { try controller.delete(pairs[1]) } == .invalidArgument)
     #expect(try code { try pairs[1].submit(namespace.command(.flush)) } == .invalidArgument)
     #expect(try code { try pairs[1].ring() } == .invalidArgument)
@@ -194,25 +195,24 @@ import VFIOUser
     let namespace = try controller.namespace(1)
     let bytes = pattern(512 << 10, seed: 9)
     try controller.write(namespace, block: 0, bytes)
-    let group = DispatchGroup()
+    var threads: [TestThread] = []
     for index in 0..<3 {
       // Safety: each pair and its buffer go to one thread.
       nonisolated(unsafe) let pair = try controller.makeQueuePair(
         entryCount: 16, usesInterrupt: index == 0)
       let buffer = try controller.makeBuffer(byteCount: 8192)
-      group.enter()
-      Thread.detachNewThread {
-        defer { group.leave() }
-        for round in 0..<200 {
-          let block = (index * 701 + round * 37) % 1000
-          let read = namespace.command(.read, block: UInt64(block), count: 16)
-          let end = try? pair.execute(read, data: buffer, timeout: .seconds(20))
-          #expect(end?.status == .success)
-          let place = block * 512
-          #expect((try? buffer.read()) == Array(bytes[place..<(place + 8192)]))
-        }
-      }
+      threads.append(
+        TestThread {
+          for round in 0..<200 {
+            let block = (index * 701 + round * 37) % 1000
+            let read = namespace.command(.read, block: UInt64(block), count: 16)
+            let end = try? pair.execute(read, data: buffer, timeout: .seconds(20))
+            #expect(end?.status == .success)
+            let place = block * 512
+            #expect((try? buffer.read()) == Array(bytes[place..<(place + 8192)]))
+          }
+        })
     }
-    group.wait()
+    for thread in threads { thread.join() }
   }
 }

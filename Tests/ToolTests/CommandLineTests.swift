@@ -88,7 +88,9 @@ import VFIOUser
     "E20: help and version of every command go to standard output",
     arguments: [
       ["--help"], ["serve", "--help"], ["devices", "--help"], ["probe", "--help"],
-      ["demo", "--help"],
+      ["demo", "--help"], ["nvme", "--help"], ["nvme", "identify", "--help"],
+      ["nvme", "read", "--help"], ["nvme", "write", "--help"], ["nvme", "trim", "--help"],
+      ["nvme", "bench", "--help"],
     ])
   func help(_ arguments: [String]) throws {
     let outcome = try Program.run("vfio-user", arguments)

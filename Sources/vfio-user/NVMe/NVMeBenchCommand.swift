@@ -31,6 +31,7 @@ struct NVMeBenchCommand: ParsableCommand {
     guard blockSize > 0, blockSize <= 1 << 20, blockSize % 512 == 0 else {
       throw ValidationError("--block-size takes a multiple of 512 up to 1048576")
     }
+    guard commands != 0 else { throw ValidationError("--commands takes 1 or more") }
     guard seconds > 0, seconds <= 3600 else {
       throw ValidationError("--seconds takes more than 0 and at most 3600")
     }
@@ -61,14 +62,15 @@ struct NVMeBenchCommand: ParsableCommand {
     }
     report(outcome)
     guard outcome.errorCount == 0 else {
-      throw ProgramError(.runtime, "nvme: \(outcome.errorCount) commands failed")
+      throw ProgramError(
+        .runtime, "nvme: \(outcome.errorCount) of \(outcome.commandCount) commands failed")
     }
   }
 
   private func report(_ outcome: NVMeLoad.Outcome) {
     let each = outcome.commandCount == 0 ? 0 : outcome.nanoseconds / outcome.commandCount
     print(
-      "\(rw.rawValue) \(blockSize) bytes, depth \(depth), \(queues) queues: "
+      "\(rw.rawValue) \(blockSize) bytes, depth \(depth), \(queues) queue\(queues == 1 ? "" : "s"): "
         + "\(Int(outcome.rate)) IOPS, \(each) ns a command, "
         + "p50 \(microseconds(outcome.latencies.percentile(0.5))), "
         + "p99 \(microseconds(outcome.latencies.percentile(0.99)))")

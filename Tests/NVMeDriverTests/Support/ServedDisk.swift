@@ -26,8 +26,7 @@ final class ServedDisk {
   let path: String
   private let loop: EventLoop
   private let holder = Holder()
-  private let finished = DispatchSemaphore(value: 0)
-  private var isServing = true
+  private var thread: TestThread?
 
   /// Serves storages that are opened by their specifications.
   convenience init(_ settings: Settings = Settings()) throws {
@@ -44,9 +43,9 @@ final class ServedDisk {
     self.path = path
     let loop = try EventLoop(polling: settings.polling)
     self.loop = loop
-    let (holder, finished) = (holder, finished)
+    let holder = holder
     let ready = DispatchSemaphore(value: 0)
-    Thread.detachNewThread {
+    thread = TestThread {
       do {
         holder.server = try Self.makeServer(kind, settings, storages, loop)
         try holder.server?.listen(path: path)
@@ -57,11 +56,12 @@ final class ServedDisk {
         ready.signal()
       }
       holder.server = nil
-      finished.signal()
+      // What was posted last keeps what it is about.
+      try? loop.runOnce(timeout: .zero)
     }
     ready.wait()
     if let failure = holder.failure {
-      isServing = false
+      thread = nil
       throw failure
     }
   }
@@ -88,11 +88,11 @@ final class ServedDisk {
 
   /// Ends the connection and the server.
   func stop() {
-    guard isServing else { return }
-    isServing = false
+    guard let thread else { return }
     let (loop, holder) = (loop, holder)
     loop.post { holder.server?.stop { loop.stop() } }
-    finished.wait()
+    thread.join()
+    self.thread = nil
   }
 
   /// A driver of the device.

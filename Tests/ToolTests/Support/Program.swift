@@ -17,7 +17,7 @@ final class Program {
   let process: ChildProcess
   let folder: TemporaryFolder
 
-  /// Starts a program that was built with the tests.
+  /// Starts a program that was built with the tests; it reads nothing, unless `descriptors` says so.
   init(
     _ name: String = "vfio-user", _ arguments: [String], in folder: TemporaryFolder = .init(),
     descriptors: [CInt: CInt] = [:]
@@ -28,15 +28,26 @@ final class Program {
     let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
     defer { for descriptor in [output, errors, null] { close(descriptor) } }
     var all = descriptors
-    all[0] = null
+    all[0] = descriptors[0] ?? null
     all[1] = output
     all[2] = errors
     process = try ChildProcess(Self.folderOfPrograms + "/" + name, arguments, descriptors: all)
   }
 
-  /// Runs a program to its end, at most 20 seconds.
-  static func run(_ name: String = "vfio-user", _ arguments: [String]) throws -> Outcome {
-    let program = try Program(name, arguments)
+  /// Runs a program to its end, at most 20 seconds; it reads `input`.
+  static func run(
+    _ name: String = "vfio-user", _ arguments: [String], input: String? = nil
+  ) throws -> Outcome {
+    let folder = TemporaryFolder()
+    var descriptors: [CInt: CInt] = [:]
+    if let input {
+      let file = open(folder / "input", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+      _ = Array(input.utf8).withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+      lseek(file, 0, SEEK_SET)
+      descriptors[0] = file
+    }
+    defer { for descriptor in descriptors.values { close(descriptor) } }
+    let program = try Program(name, arguments, in: folder, descriptors: descriptors)
     program.process.wait(timeout: .seconds(20))
     return program.outcome
   }
