@@ -58,10 +58,16 @@ struct NVMeIdentifyCommand: ParsableCommand {
         """
         Namespace \(namespace.identifier)
           Size: \(namespace.blockCount) blocks of \(namespace.blockByteCount) bytes
-          EUI64: \(String(namespace.data.extendedUniqueIdentifier, radix: 16))
+          EUI64: \(identifier(namespace.data.extendedUniqueIdentifier))
           Write protected: \(namespace.data.attributes & 1 != 0 ? "yes" : "no")
         """)
     }
+  }
+
+  /// All 16 digits, as other tools print them.
+  private func identifier(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
   private func transferText(_ shift: UInt8) -> String {
