@@ -9,12 +9,15 @@ let package = Package(
   ],
   targets: [
     .target(name: "CAllocationCounter"),
+    .target(name: "CRingFloor"),
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
         "CAllocationCounter",
+        "CRingFloor",
         .product(name: "VFIOUser", package: "swift-vfio-user"),
         .product(name: "DeviceModel", package: "swift-vfio-user"),
+        .product(name: "NVMeDriver", package: "swift-vfio-user"),
       ],
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
   ]

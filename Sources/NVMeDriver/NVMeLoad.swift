@@ -108,6 +108,7 @@ public struct NVMeLoad: Sendable {
       try pair.ring()
     }
     var idle = 0
+    var rounds = 0
     var isOver = false
     while left > 0 {
       var found = false
@@ -128,7 +129,8 @@ public struct NVMeLoad: Sendable {
         }
         try pair.ring()
       }
-      if !isOver, outcome.commandCount & 63 < 8 || !found || depth == 1 {
+      rounds &+= 1
+      if !isOver, rounds & 15 == 0 || !found {
         if MonotonicTime.now.nanoseconds >= deadline { isOver = true }
       }
       guard !found else {

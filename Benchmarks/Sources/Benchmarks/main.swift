@@ -18,6 +18,9 @@ func runBenchmarks() throws {
     ("registers", benchmarkRegisterBlock),
     ("allocations", benchmarkAllocations),
     ("idle", benchmarkIdleProcess),
+    ("nvme", benchmarkNVMeCommands),
+    ("nvme-scaling", benchmarkNVMeScaling),
+    ("nvme-instructions", benchmarkNVMeInstructions),
   ]
   let wanted = Set(CommandLine.arguments.dropFirst())
   for (name, benchmark) in all where wanted.isEmpty || wanted.contains(name) {

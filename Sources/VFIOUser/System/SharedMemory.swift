@@ -115,6 +115,7 @@ public final class SharedMemory: Sendable {
     if mapping.isLost { throw .ioError }
   }
 
+  @inline(__always)
   private func check(_ offset: Int, _ count: Int, alignment: Int = 1) throws(Errno) {
     guard offset >= 0, offset <= mapping.byteCount, count <= mapping.byteCount - offset,
       offset % alignment == 0

@@ -5,6 +5,7 @@ import Synchronization
 /// The queues that one loop serves: it fetches their commands, and tells the driver of their ends.
 ///
 /// Threads: confined to its loop, but for ``ring()``.
+@safe
 final class QueueGroup {
   /// What a group tells its controller; called on the group's loop.
   struct Reports {
@@ -21,7 +22,12 @@ final class QueueGroup {
   private let pool = RequestPool()
   private let doorbells: SharedDeviceMemory
   private let reports: Reports
-  private(set) var submissionQueues: ContiguousArray<SubmissionQueue> = []
+  private(set) var submissionQueues: ContiguousArray<SubmissionQueue> = [] {
+    didSet { listQueues() }
+  }
+  /// The same, for looking at each without counting references.
+  private let queuePointers: UnsafeMutablePointer<Unmanaged<SubmissionQueue>>
+  private var queueCount = 0
   private(set) var completionQueues: ContiguousArray<CompletionQueue> = []
   /// Completion queues with completions that no interrupt has told of.
   private var unsignalled: ContiguousArray<CompletionQueue> = []
@@ -43,6 +49,8 @@ final class QueueGroup {
   private var inFlight = 0
   private var whenIdle: (() -> Void)?
 
+  /// As many submission queues as a controller can have: those of I/O, and the admin queue.
+  private static let queueLimit = 65
   /// How many entries of one queue are fetched before it is the next one's turn.
   private static let batch = 64
   /// As many of a queue that is reached by messages: each takes several round trips, and the client's
@@ -63,7 +71,22 @@ final class QueueGroup {
     self.engine = engine
     self.doorbells = doorbells
     self.reports = reports
+    // Safety: owned storage of a trivial type; `queueCount` entries are initialised.
+    unsafe queuePointers = .allocate(capacity: Self.queueLimit)
     executor = CommandExecutor(engine: engine, namespaces: namespaces, limits: limits, pool: pool)
+  }
+
+  deinit {
+    // Safety: this object's own storage.
+    unsafe queuePointers.deallocate()
+  }
+
+  private func listQueues() {
+    queueCount = min(submissionQueues.count, Self.queueLimit)
+    for index in 0..<queueCount {
+      // Safety: there is room for them, and `submissionQueues` keeps them for as long as they are listed.
+      unsafe (queuePointers + index).initialize(to: .passUnretained(submissionQueues[index]))
+    }
   }
 
   /// Opens the ways to the storages and starts to look for work; on the loop.
@@ -80,6 +103,7 @@ final class QueueGroup {
     if let poller { loop.removePoller(poller) }
     poller = nil
     executor.close()
+    for queue in submissionQueues { dropSpare(of: queue) }
     submissionQueues = []
     completionQueues = []
     unsignalled = []
@@ -156,8 +180,13 @@ final class QueueGroup {
     if isReachable, isRunning {
       var index = 0
       // Carrying out a command may add and remove queues.
-      while index < submissionQueues.count {
-        if serve(submissionQueues[index]) { found = true }
+      while index < queueCount {
+        // Safety: an initialised entry of a queue that `submissionQueues` keeps.
+        if unsafe queuePointers[index]._withUnsafeGuaranteedRef({ needsService($0) }),
+          fetch(submissionQueues[index])
+        {
+          found = true
+        }
         index += 1
       }
     }
@@ -171,21 +200,16 @@ final class QueueGroup {
   }
 
   @inline(__always)
-  private func serve(_ queue: SubmissionQueue) -> Bool {
+  private func needsService(_ queue: SubmissionQueue) -> Bool {
     readTail(queue)
-    guard queue.head != queue.tail || queue.owesAnnouncement else { return false }
-    return fetch(queue)
+    return queue.head != queue.tail || queue.owesAnnouncement
   }
 
   private func fetch(_ queue: SubmissionQueue) -> Bool {
     let allowance = queue.window.isMapped ? Self.batch : Self.messageBatch
     var budget = allowance
     let completions = queue.completionQueue
-    guard var request = pool.take(self, queue) else {
-      isStarved = true
-      return false
-    }
-    request.isHeld = true
+    guard var request = queue.spare ?? takeSpare(for: queue) else { return false }
     while mayFetch(queue) {
       // Even with nothing left of the allowance: a driver that was told nothing would not ring.
       if queue.head == queue.tail {
@@ -196,12 +220,8 @@ final class QueueGroup {
       // What ends at once leaves its request for the next command.
       if !request.isIdle {
         request.isHeld = false
-        guard let next = pool.take(self, queue) else {
-          isStarved = true
-          return true
-        }
+        guard let next = takeSpare(for: queue) else { return true }
         request = next
-        request.isHeld = true
       }
       do {
         request.entry = try queue.fetch()
@@ -225,9 +245,26 @@ final class QueueGroup {
       }
       budget &-= 1
     }
+    if !request.isIdle {
+      request.isHeld = false
+      queue.spare = nil
+    }
+    return budget != allowance
+  }
+
+  /// A request for the next command of a queue, which keeps it while commands end at once.
+  private func takeSpare(for queue: SubmissionQueue) -> NVMeRequest? {
+    queue.spare = pool.take(self, queue)
+    if let request = queue.spare { request.isHeld = true } else { isStarved = true }
+    return queue.spare
+  }
+
+  /// Takes back what a queue kept, which is going away.
+  private func dropSpare(of queue: SubmissionQueue) {
+    guard let request = queue.spare else { return }
+    queue.spare = nil
     request.isHeld = false
     if request.isIdle { pool.give(request) }
-    return budget != allowance
   }
 
   @inline(never)
@@ -375,6 +412,7 @@ final class QueueGroup {
     for queue in submissionQueues { queue.isStopped = true }
     pause { [self] in
       for queue in completionQueues { queue.close() }
+      for queue in submissionQueues { dropSpare(of: queue) }
       submissionQueues = []
       completionQueues = []
       unsignalled = []
@@ -413,6 +451,7 @@ final class QueueGroup {
     }
     let queue = submissionQueues.remove(at: index)
     queue.isStopped = true
+    dropSpare(of: queue)
     let action = {
       queue.completionQueue.forget(queue)
       completion()

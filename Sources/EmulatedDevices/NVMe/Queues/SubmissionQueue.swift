@@ -20,6 +20,8 @@ final class SubmissionQueue {
   var tail = 0
   /// How many of its commands are being carried out, those in the background left out.
   var inFlight = 0
+  /// A request for its next command; the queue has it while commands end as soon as they are fetched.
+  var spare: NVMeRequest?
   /// Whether nothing is fetched any more: the queue is being deleted.
   var isStopped = false
   /// Told when a stopped queue has nothing in flight.
