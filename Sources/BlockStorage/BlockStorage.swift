@@ -51,7 +51,7 @@ public struct BlockStorageTraits: Sendable, Hashable {
 public protocol BlockChannel: AnyObject {
   /// Starts a request, or carries it out at once.
   ///
-  /// The range lies within the storage; `data` is reached directly where ``DMAScatterList/isMapped``
+  /// The range lies within the storage; `data` is reached directly where `DMAScatterList.isMapped`
   /// says so. What is started may wait for ``kick()``.
   func submit(_ request: BlockRequest) -> BlockOutcome
   /// Hands what was submitted to whoever carries it out; call it at the end of each batch.

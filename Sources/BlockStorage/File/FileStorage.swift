@@ -6,7 +6,7 @@ public import VFIOUser
 /// Blocks in a regular file or on a block device.
 ///
 /// The I/O is asynchronous: by io_uring, or by threads where the kernel refuses that. Bytes go
-/// directly between guest memory and the file where ``DMAScatterList/isMapped`` says so and, with
+/// directly between guest memory and the file where `DMAScatterList.isMapped` says so and, with
 /// direct I/O, the memory is aligned for it. What was flushed, or written durably, survives the end
 /// of this process, and a power loss as far as the file system and the disk promise. An error of the
 /// file is the error of that one request.

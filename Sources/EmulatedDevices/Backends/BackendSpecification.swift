@@ -53,7 +53,7 @@ public enum BackendSpecification: Sendable, Hashable {
     }
   }
 
-  /// Opens the backend. It works once it is attached to a ``CharacterPort``.
+  /// Opens the backend. It works once it is attached to a `CharacterPort`.
   ///
   /// - Parameters:
   ///   - loop: the loop of the device; call this on it, or before it runs.
