@@ -58,6 +58,11 @@ final class NVMeController {
     registers.effect = { [unowned self] access throws(Errno) in accessed(&access) }
   }
 
+  deinit {
+    // Open commands keep their queue, and through it the admin executor that keeps them.
+    admin?.reset()
+  }
+
   // MARK: Registers
 
   private var status: ControllerStatus {
