@@ -277,6 +277,49 @@ struct NVMeAdminTests {
     #expect(try rig.status(.doorbellBufferConfig, prp1: page, prp2: page + 0x1000).isSuccess)
   }
 
+  @Test("E2: the serial number follows from the files that are served")
+  func serialOfFiles() throws {
+    let files = try (0..<2).map { _ in try TemporaryFile(byteCount: 4096) }
+    func serial(_ path: String, _ change: (inout FileStorageOptions) -> Void = { _ in }) throws
+      -> [UInt8]
+    {
+      var options = FileStorageOptions()
+      change(&options)
+      let rig = try NVMeRig(storages: [FileStorage(path: path, options)])
+      return Array(try rig.identify(1)[4..<24])
+    }
+    let first = try serial(files[0].path)
+    #expect(first.allSatisfy { $0 >= 0x20 && $0 < 0x7f } as Bool)
+    #expect(first.prefix(16).allSatisfy { $0 != 0x20 } as Bool)
+    #expect(try serial(files[0].path) == first, "the next time")
+    #expect(try serial("/tmp/../" + files[0].path) { $0.isReadOnly = true } == first)
+    #expect(try serial(files[1].path) != first)
+  }
+
+  @Test("E17: log pages and identify data go wherever the PRPs say")
+  func scatteredAnswer() throws {
+    let rig = try NVMeRig()
+    for (byteCount, offset) in [(4096, 0), (4096, 256), (12288, 4092), (65_536, 8)] {
+      let layout = try PRPLayout(
+        rig, arena: rig.allocate(PRPLayout.arenaByteCount(byteCount)), byteCount: byteCount,
+        firstOffset: offset)
+      try layout.scatter([UInt8](repeating: 0xee, count: byteCount), rig)
+      let dwords = UInt32(byteCount / 4 - 1)
+      #expect(
+        try rig.status(
+          .getLogPage, namespace: 0xffff_ffff, prp1: layout.prp1, prp2: layout.prp2,
+          UInt32(LogPageIdentifier.commandEffects.rawValue) | dwords << 16) == .success)
+      let page = try rig.log(.commandEffects, byteCount: 4096)
+      // Behind the page there are zeros.
+      #expect(
+        try layout.gather(rig) == page + [UInt8](repeating: 0, count: byteCount - 4096))
+    }
+    // 1 MiB and a dword is more than MDTS.
+    #expect(try rig.status(.getLogPage, 2, 4) == .invalidField)
+    let tail = try rig.log(.commandEffects, byteCount: 64, offset: 4064)
+    #expect(tail.suffix(32) == [UInt8](repeating: 0, count: 32)[...])
+  }
+
   @Test("E2: controllers that are given no serial number differ")
   func serialNumbers() throws {
     let storages = try [MemoryStorage(byteCount: 1 << 20), MemoryStorage(byteCount: 2 << 20)]

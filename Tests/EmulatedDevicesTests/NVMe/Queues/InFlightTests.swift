@@ -223,6 +223,18 @@ struct InFlightTests {
     #expect(!(try rig.reap(queue, 5).contains { $0.status != .success }))
   }
 
+  @Test("E9: a format waits for commands in flight", arguments: modes)
+  func formatWaits(mode: RigMode) throws {
+    let (rig, queue, storage) = try makeRig(mode, 20)
+    try rig.submit(.formatNVM, namespace: 1, 0)
+    try rig.settle()
+    #expect(storage.heldCount == 20)
+    storage.release()
+    #expect(try rig.reap(rig.admin, 1)[0].status == .success)
+    #expect(!(try rig.reap(queue, 20).contains { $0.status != .success }))
+    #expect(storage.requests.last?.operation == .discard)
+  }
+
   @Test("E2: 8,191 commands of one queue are in flight at once", arguments: [1, 4])
   func deep(queueCount: Int) throws {
     let storage = try ProbeStorage(.held)

@@ -93,6 +93,21 @@ struct InterruptTests {
     #expect(try interrupts(rig, queue, vectors[1], 50) == 50)
   }
 
+  @Test("E10: an aggregated interrupt does not outlive its queue", arguments: [false, true])
+  func noneAfterwards(isReset: Bool) throws {
+    let rig = try NVMeRig()
+    let vectors = try rig.enableVectors(2)
+    let queue = try rig.makePair(1, entryCount: 8, vector: 1)
+    try coalesce(rig, threshold: 255, time: 255)
+    try rig.putReads(1, in: queue)
+    try rig.ring(queue)
+    _ = try rig.reap(queue, 1)
+    if isReset { try rig.disable() } else { try rig.deletePair(queue) }
+    _ = vectors[1].consume()
+    // Longer than the time that it could have waited.
+    #expect(vectors[1].wait(timeout: .milliseconds(40)) == nil)
+  }
+
   @Test("E2: admin completions are never aggregated")
   func admin() throws {
     let rig = try NVMeRig()

@@ -2,11 +2,26 @@ import BlockStorage
 import Foundation
 import Logging
 import NVMe
+import Synchronization
 import Testing
 
 @testable import DeviceModel
 @testable import EmulatedDevices
 @testable import VFIOUser
+
+/// Hands storages over to a thread.
+private final class StorageBox: Sendable {
+  private let storages: Mutex<StorageSet?>
+
+  init(_ storages: StorageSet) { self.storages = Mutex(storages) }
+
+  func take() -> StorageSet? {
+    storages.withLock { storages in
+      defer { storages = nil }
+      return storages
+    }
+  }
+}
 
 /// An `nvme` served on a thread of its own, a client on a socket to it, and just enough of a driver.
 ///
@@ -20,7 +35,6 @@ final class NVMeRig {
   static let memoryByteCount = 32 << 20
   /// CC but for EN: entries of 64 and 16 bytes, pages of 4 KiB.
   static let usualConfiguration: UInt32 = 0x0046_0000
-  private static let adminEntryCount = 32
 
   let memory: SharedMemory
   private(set) var client: DeviceClient
@@ -49,7 +63,8 @@ final class NVMeRig {
     _ settings: String..., storages: [any BlockStorage]? = nil, polling: PollingMode = .never,
     isMapped: Bool = true, isEnabled: Bool = true
   ) throws {
-    let storages = StorageSet(try storages ?? [MemoryStorage(byteCount: 8 << 20)])
+    // The server's alone: a file is free again once the server has finished.
+    let box = StorageBox(StorageSet(try storages ?? [MemoryStorage(byteCount: 8 << 20)]))
     var knobs = try KnobValues(device: "nvme", declaring: NVMeDevice.declaration.knobs)
     for setting in settings { try knobs.set(setting) }
     let loop = try EventLoop(polling: polling)
@@ -60,14 +75,10 @@ final class NVMeRig {
     let (path, finished, values) = (path, finished, knobs)
     Thread.detachNewThread {
       do {
-        let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let function = try PCIFunction(
-          NVMeDevice.self, knobs: values, backend: storages, loop: loop, logger: quiet)
-        let host = DeviceHost(device: function, loop: loop, logger: quiet)
-        let server = DeviceServer(host: host)
-        try server.listen(path: path)
-        listening.signal()
-        try loop.run()
+        try Self.serve(box, values, loop, path) { listening.signal() }
+        // What the device has left to be done there, and what would keep the loop.
+        try loop.runOnce(timeout: .zero)
+        loop.discardPosted()
       } catch {
         Issue.record("the server failed: \(error)")
         listening.signal()
@@ -81,6 +92,24 @@ final class NVMeRig {
     admin = DriverQueue(identifier: 0, entryCount: 2, completions: 0, entries: 0)
     try attach()
     if isEnabled { try enable() }
+  }
+
+  private static func serve(
+    _ storages: StorageBox, _ knobs: KnobValues, _ loop: EventLoop, _ path: String,
+    _ isListening: () -> Void
+  ) throws {
+    let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let function = try PCIFunction(
+      NVMeDevice.self, knobs: knobs, backend: storages.take(), loop: loop, logger: quiet)
+    let host = DeviceHost(device: function, loop: loop, logger: quiet)
+    let server = DeviceServer(host: host)
+    try server.listen(path: path)
+    isListening()
+    try loop.run()
+    var isStopped = false
+    server.stop { isStopped = true }
+    for _ in 0..<100 where !isStopped { try loop.runOnce(timeout: .milliseconds(100)) }
+    if !isStopped { Issue.record("the device did not come to rest") }
   }
 
   deinit {
@@ -179,15 +208,18 @@ final class NVMeRig {
   // MARK: Enable and disable
 
   /// Sets the admin queues up and CC.EN; does not wait.
-  func startEnable(_ configuration: UInt32 = usualConfiguration, misalignment: UInt32 = 0) throws {
-    let pageShift = min(configuration >> 7 & 0xf, 4)
+  func startEnable(
+    _ configuration: UInt32 = usualConfiguration, misalignment: UInt32 = 0,
+    adminEntryCount: Int = 32
+  ) throws {
+    let pageByteCount = 4096 << Int(min(configuration >> 7 & 0xf, 4))
     admin = DriverQueue(
-      identifier: 0, entryCount: Self.adminEntryCount,
-      completions: allocate(4096, pageByteCount: 4096 << Int(pageShift)),
-      entries: allocate(4096, pageByteCount: 4096 << Int(pageShift)))
+      identifier: 0, entryCount: adminEntryCount,
+      completions: allocate(adminEntryCount * 16, pageByteCount: pageByteCount),
+      entries: allocate(adminEntryCount * 64, pageByteCount: pageByteCount))
     commands = nil
     shadow = nil
-    let last = UInt32(Self.adminEntryCount - 1)
+    let last = UInt32(adminEntryCount - 1)
     try store(last << 16 | last, ControllerRegisterOffset.adminQueueAttributes)
     try registers.write(
       address(admin.entries) + UInt64(misalignment),
@@ -198,8 +230,10 @@ final class NVMeRig {
     try store(configuration | 1, ControllerRegisterOffset.configuration)
   }
 
-  func enable(_ configuration: UInt32 = usualConfiguration) throws {
-    try startEnable(configuration)
+  func enable(
+    _ configuration: UInt32 = usualConfiguration, adminEntryCount: Int = 32
+  ) throws {
+    try startEnable(configuration, adminEntryCount: adminEntryCount)
     try wait { try status.isReady }
   }
 

@@ -119,6 +119,10 @@ final class ProbeStorage: BlockStorage {
     }
   }
 
+  fileprivate func forget(_ channel: ProbeChannel) {
+    state.withLock { state in state.channels.removeAll { $0.value === channel } }
+  }
+
   fileprivate func noteReleased() { state.withLock { $0.heldCount -= 1 } }
 }
 
@@ -172,5 +176,5 @@ private final class ProbeChannel: BlockChannel {
 
   func kick() {}
   func poll() -> Bool { false }
-  func close() {}
+  func close() { storage.forget(self) }
 }
