@@ -103,7 +103,11 @@ final class AdminExecutor: CommandHandler {
 
   // MARK: Abort
 
-  /// Abort: takes back an event request; other commands are on their way already.
+  /// Abort: takes back an event request; of others it says that they were not aborted.
+  ///
+  /// The specification asks for no more than the best effort. What a storage has may still move its
+  /// data, so the driver must not be told that it ended; what is not fetched yet cannot be told from
+  /// what was never sent; and while a format holds commands back, this one waits as well.
   ///
   /// Source: NVMe 1.4, section 5.1.
   private func abort(_ request: NVMeRequest) {

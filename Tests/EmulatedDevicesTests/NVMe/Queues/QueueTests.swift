@@ -76,6 +76,35 @@ struct QueueTests {
     #expect(try rig.run(.deleteCompletionQueue, 1).status ~= .invalidQueueIdentifier)
   }
 
+  @Test(
+    "E17: completions without room go with their submission queue; those of another one stay",
+    arguments: RigMode.allCases)
+  func parkedAndDeleted(mode: RigMode) throws {
+    let rig = try mode.makeRig()
+    let first = try rig.makePair(1, entryCount: 16, completionEntryCount: 4)
+    let second = DriverQueue(
+      identifier: 2, entryCount: 16, completions: 0, entries: rig.allocate(1024))
+    second.completionIdentifier = 1
+    try rig.makeSubmissionQueue(second)
+    try rig.putReads(3, in: first)
+    try rig.ring(first)
+    try rig.wait { try rig.memory.load64(at: first.completions + 2 * 16 + 8) >> 48 & 1 == 1 }
+    // The ring is full now.
+    try rig.putReads(1, in: second)
+    try rig.ring(second)
+    try rig.settle()
+    try rig.putReads(5, in: first)
+    try rig.ring(first)
+    try rig.settle()
+    #expect(try rig.status(.deleteSubmissionQueue, 1) == .success)
+    let entries = try rig.reap(first, 4)
+    #expect(entries.map(\.submissionQueue) == [1, 1, 1, 2])
+    #expect(try rig.settled(first).isEmpty)
+    try rig.putReads(7, in: second)
+    try rig.ring(second)
+    #expect(!(try rig.reap(first, 7).contains { $0.submissionQueue != 2 }))
+  }
+
   @Test("E17: 64 pairs of queues work side by side", arguments: RigMode.allCases)
   func many(mode: RigMode) throws {
     let rig = try mode.makeRig()
