@@ -126,7 +126,8 @@ final class QueueSet {
   private func backHome(_ body: @escaping () -> Void) -> () -> Void {
     let home = function.loop
     let confined = LoopConfined(body)
-    return { if home.isCurrent { confined.value() } else { home.post { confined.value() } } }
+    // Not `isCurrent`: once nobody runs that loop any more, this one is not to do its work.
+    return { if home.isRunningHere { confined.value() } else { home.post { confined.value() } } }
   }
 
   // MARK: The controller as a whole
