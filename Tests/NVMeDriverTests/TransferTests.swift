@@ -63,16 +63,17 @@ import VFIOUser
     #expect(try controller.read(namespace, block: 0, count: 64) == expected)
   }
 
-  @Test("Compare succeeds on what was written, and fails on anything else")
-  func compare() throws {
+  @Test(
+    "Compare succeeds on what was written, and fails on anything else", arguments: [1, 16, 700])
+  func compare(_ count: Int) throws {
     let disk = try ServedDisk()
     let controller = try disk.attach()
     let namespace = try controller.namespace(1)
-    var bytes = pattern(16 * 512, seed: 5)
+    var bytes = pattern(count * 512, seed: 5)
     try controller.write(namespace, block: 3, bytes)
     let pair = try controller.makeQueuePair(entryCount: 4)
     let data = try controller.makeBuffer(byteCount: bytes.count)
-    let entry = namespace.command(.compare, block: 3, count: 16)
+    let entry = namespace.command(.compare, block: 3, count: count)
     try data.write(bytes)
     #expect(try pair.execute(entry, data: data, timeout: .seconds(10)).status == .success)
     bytes[bytes.count - 1] ^= 1
