@@ -9,16 +9,18 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-/// Hands storages over to a thread.
-private final class StorageBox: Sendable {
-  private let storages: Mutex<StorageSet?>
+/// Hands a value over from one thread to another, once.
+private final class Handover<Value: Sendable>: Sendable {
+  private let value: Mutex<Value?>
 
-  init(_ storages: StorageSet) { self.storages = Mutex(storages) }
+  init(_ value: Value? = nil) { self.value = Mutex(value) }
 
-  func take() -> StorageSet? {
-    storages.withLock { storages in
-      defer { storages = nil }
-      return storages
+  func put(_ new: Value) { value.withLock { $0 = new } }
+
+  func take() -> Value? {
+    value.withLock { value in
+      defer { value = nil }
+      return value
     }
   }
 }
@@ -53,6 +55,8 @@ final class NVMeRig {
   private let loop: EventLoop
   private let path: String
   private let finished = DispatchSemaphore(value: 0)
+  /// Ends the server, and then its loop; to be called there.
+  private let stop = Handover<@Sendable () -> Void>()
   private var nextFree = 0x2000
 
   /// - Parameters:
@@ -64,7 +68,7 @@ final class NVMeRig {
     isMapped: Bool = true, isEnabled: Bool = true
   ) throws {
     // The server's alone: a file is free again once the server has finished.
-    let box = StorageBox(StorageSet(try storages ?? [MemoryStorage(byteCount: 8 << 20)]))
+    let storages = Handover(StorageSet(try storages ?? [MemoryStorage(byteCount: 8 << 20)]))
     var knobs = try KnobValues(device: "nvme", declaring: NVMeDevice.declaration.knobs)
     for setting in settings { try knobs.set(setting) }
     let loop = try EventLoop(polling: polling)
@@ -72,10 +76,13 @@ final class NVMeRig {
     self.isMapped = isMapped
     path = "/tmp/nvme-rig-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     let listening = DispatchSemaphore(value: 0)
-    let (path, finished, values) = (path, finished, knobs)
+    let (path, finished, stop, values) = (path, finished, stop, knobs)
     Thread.detachNewThread {
       do {
-        try Self.serve(box, values, loop, path) { listening.signal() }
+        try Self.serve(storages.take(), values, loop, path) {
+          stop.put($0)
+          listening.signal()
+        }
         // What the device has left to be done there, and what would keep the loop.
         try loop.runOnce(timeout: .zero)
         loop.discardPosted()
@@ -95,27 +102,26 @@ final class NVMeRig {
   }
 
   private static func serve(
-    _ storages: StorageBox, _ knobs: KnobValues, _ loop: EventLoop, _ path: String,
-    _ isListening: () -> Void
+    _ storages: StorageSet?, _ knobs: KnobValues, _ loop: EventLoop, _ path: String,
+    _ isListening: (_ stop: @escaping @Sendable () -> Void) -> Void
   ) throws {
     let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let function = try PCIFunction(
-      NVMeDevice.self, knobs: knobs, backend: storages.take(), loop: loop, logger: quiet)
+      NVMeDevice.self, knobs: knobs, backend: storages, loop: loop, logger: quiet)
     let host = DeviceHost(device: function, loop: loop, logger: quiet)
     let server = DeviceServer(host: host)
     try server.listen(path: path)
-    isListening()
+    let confined = LoopConfined(server)
+    isListening { confined.value.stop { loop.stop() } }
     try loop.run()
-    var isStopped = false
-    server.stop { isStopped = true }
-    for _ in 0..<100 where !isStopped { try loop.runOnce(timeout: .milliseconds(100)) }
-    if !isStopped { Issue.record("the device did not come to rest") }
   }
 
   deinit {
     client.close()
-    loop.stop()
-    finished.wait()
+    if let stop = stop.take() { loop.post(stop) }
+    if finished.wait(timeout: .now() + 20) == .timedOut {
+      Issue.record("the device did not come to rest")
+    }
     // Safety: a C string for the time of the call.
     _ = unsafe unlink(path)
   }
