@@ -18,7 +18,8 @@ func benchmarkNVMeCommands(_ report: inout Report) throws {
   for depth in depths {
     var floor = Measurement()
     for _ in 0..<5 {
-      floor.nanosecondsPerOperation.append(crf_nanoseconds(CInt(depth), depth == 1 ? 300_000 : 3_000_000))
+      floor.nanosecondsPerOperation.append(
+        crf_nanoseconds(CInt(depth), depth == 1 ? 300_000 : 3_000_000))
     }
     report.line("floor: a bare ring, depth \(depth)", "\(floor.median.duration) an entry")
   }

@@ -27,7 +27,8 @@ func benchmarkNVMeInstructions(_ report: inout Report) throws {
   for storage in ["null:64G", "memory:256M"] {
     for pattern in [NVMeLoad.Pattern.randomRead, .randomWrite] {
       let name = "\(storage.prefix { $0 != ":" }), \(pattern.rawValue)"
-      let bench = ["--rw", pattern.rawValue, "--depth", "128", "--commands", "\(count)"]
+      let bench =
+        ["--rw", pattern.rawValue, "--depth", "128", "--commands", "\(count)"]
         + ["--seconds", "100"]
       let device = "\(folder)/device"
       let counted = try NVMeServer(
@@ -38,7 +39,9 @@ func benchmarkNVMeInstructions(_ report: inout Report) throws {
       let driver = "\(folder)/driver"
       let server = try NVMeServer(program, ["--namespace", storage], doorbells: nil)
       let isDriven =
-        run(callgrind("$s10NVMeDriver0A4LoadV3run_*", driver) + [bare, "nvme", "bench", server.path] + bench)
+        run(
+          callgrind("$s10NVMeDriver0A4LoadV3run_*", driver) + [bare, "nvme", "bench", server.path]
+            + bench)
         == 0
       server.end()
       guard isDone, isDriven, let one = total(device), let other = total(driver) else {

@@ -1,9 +1,10 @@
 import CAllocationCounter
 import NVMeDriver
 
-/// Whether a command costs the same with many queues, and with many namespaces; 128 are in flight.
+/// Whether a command costs the same with many queues and namespaces; 128 commands are in flight.
 func benchmarkNVMeScaling(_ report: inout Report) throws {
-  report.title("NVMe: a command's cost as queues and namespaces grow, 128 commands in flight on null")
+  report.title(
+    "NVMe: a command as queues and namespaces grow, 128 in flight on null")
   guard let program = NVMeServer.program else {
     return report.line("skipped", "set VFIO_USER to the released program")
   }

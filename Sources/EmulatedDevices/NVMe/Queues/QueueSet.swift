@@ -27,7 +27,10 @@ final class QueueSet {
   private let doorbells: SharedDeviceMemory
   private let mode: DoorbellMode
   private let threadCount: Int
+  /// That of the device's own loop, those of the loops that were asked for, and `messageGroup`.
   private var groups: [QueueGroup] = []
+  /// For queues in memory that is reached by messages, once there was such a driver.
+  private var messageGroup: QueueGroup?
   private var submissionQueues: [UInt16: Queue] = [:]
   private var completionQueues: [UInt16: Queue] = [:]
   private var shadow: ShadowDoorbellBuffers?
@@ -69,6 +72,20 @@ final class QueueSet {
     }
     groups = made
     for group in groups { Self.run(group) { $0.start() } }
+  }
+
+  /// Makes the group whose loop may wait for the driver's memory.
+  ///
+  /// A client that waits for a register may answer no message meanwhile: the device's own loop has to
+  /// stay free for it.
+  private func makeMessageGroup() throws(Errno) {
+    guard messageGroup == nil, namespaces.all.allSatisfy({ $0.storage.traits.allowsManyChannels })
+    else { return }
+    let loop = try function.makeWorkerLoop(named: "nvme-messages")
+    let group = makeGroup(on: loop, isHome: false)
+    messageGroup = group
+    groups.append(group)
+    Self.run(group) { $0.start() }
   }
 
   private func makeGroup(on loop: EventLoop, isHome: Bool) -> QueueGroup {
@@ -139,6 +156,9 @@ final class QueueSet {
   ) throws(Errno) {
     try makeGroups()
     guard let group = groups.first else { return }
+    if !isMapped(completion, completionEntryCount * CompletionQueueEntry.byteCount, group) {
+      try makeMessageGroup()
+    }
     for group in groups { Self.run(group) { $0.executor.pageByteCount = pageByteCount } }
     addCompletionQueue(
       0, base: completion, entryCount: completionEntryCount, vector: 0, on: group, handler: nil)
@@ -220,15 +240,18 @@ final class QueueSet {
       identifier, base: base, entryCount: entryCount, vector: vector, on: group, handler: done)
   }
 
-  /// The loop of a queue: one of its own where there are any, and where its memory is mapped. The pin
-  /// belongs to the device's loop.
+  /// The loop of a queue: one of its own where there are any, another where its memory is reached by
+  /// messages. The pin belongs to the device's loop.
   private func group(
     for identifier: UInt16, _ base: DMAAddress, _ entryCount: Int, _ vector: Int?
   ) -> QueueGroup? {
-    guard groups.count > 1, vector == nil || function.usesMessageInterrupts,
-      let home = groups.first, isMapped(base, entryCount * CompletionQueueEntry.byteCount, home)
-    else { return groups.first }
-    return groups[1 + (Int(identifier) - 1) % (groups.count - 1)]
+    guard vector == nil || function.usesMessageInterrupts, let home = groups.first else {
+      return groups.first
+    }
+    guard isMapped(base, entryCount * CompletionQueueEntry.byteCount, home) else {
+      return messageGroup ?? home
+    }
+    return threadCount == 0 ? home : groups[1 + (Int(identifier) - 1) % threadCount]
   }
 
   private func isMapped(_ base: DMAAddress, _ byteCount: Int, _ home: QueueGroup) -> Bool {
