@@ -90,7 +90,8 @@ final class CompletionQueue {
       guard write(next.queue, next.result, next.commandIdentifier, next.status) else { break }
       count += 1
     }
-    parked.removeFirst(count)
+    // Writing by messages takes time, in which the queue may have been closed.
+    parked.removeFirst(min(count, parked.count))
     hasParked = !parked.isEmpty
     return count > 0
   }

@@ -44,7 +44,7 @@ final class NVMeRequest {
   func moveToBackground() {
     guard !isBackground else { return }
     isBackground = true
-    group.noteEnd(of: self)
+    group.noteEnd(of: queue)
   }
 
   /// Ends the command: posts its completion, or keeps it until the driver has made room for it.
@@ -67,7 +67,7 @@ final class NVMeRequest {
 
   @inline(__always)
   private func end() {
-    if isBackground { isBackground = false } else { group.noteEnd(of: self) }
+    if isBackground { isBackground = false } else { group.noteEnd(of: queue) }
     group.recycle(self)
   }
 

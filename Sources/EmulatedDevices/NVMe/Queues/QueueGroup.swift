@@ -226,9 +226,11 @@ final class QueueGroup {
       do {
         request.entry = try queue.fetch()
       } catch {
-        unfetchable(queue, error)
+        if !queue.isStopped { unfetchable(queue, error) }
         break
       }
+      // Memory that is reached by messages takes time, in which the controller may be disabled.
+      guard !queue.isStopped else { break }
       request.isIdle = false
       queue.owesAnnouncement = wantsRings && queue.shadow != nil
       queue.inFlight &+= 1
@@ -236,12 +238,17 @@ final class QueueGroup {
       if let handler = queue.handler {
         handler.execute(request)
       } else if executor.execute(request) {
-        completions.post(
-          queue, result: 0, commandIdentifier: request.entry.commandIdentifier, status: .success)
+        if tellsCompletions {
+          completions.post(
+            queue, result: 0, commandIdentifier: request.entry.commandIdentifier, status: .success)
+        }
         request.data.removeAll()
         request.isIdle = true
-        queue.inFlight &-= 1
-        inFlight &-= 1
+        noteEnd(of: queue)
+        guard request.isHeld else {
+          pool.give(request)
+          return true
+        }
       }
       budget &-= 1
     }
@@ -336,8 +343,7 @@ final class QueueGroup {
   var tellsCompletions: Bool { !isDropping }
 
   @inline(__always)
-  func noteEnd(of request: NVMeRequest) {
-    let queue = request.queue
+  func noteEnd(of queue: SubmissionQueue) {
     queue.inFlight &-= 1
     inFlight &-= 1
     if queue.isStopped || whenIdle != nil { checkRest(queue) }
