@@ -51,7 +51,8 @@ public final class NVMeQueuePair {
   private let registers: ClientRegion
   private let tailOffset: RegionOffset
   private let headOffset: RegionOffset
-  private let interrupt: ClientInterrupt?
+  /// What the device raises for the completion queue; nil without.
+  let interrupt: ClientInterrupt?
   /// Where shadow doorbells and event indexes lie in the memory; nil without.
   private let shadow: (values: Int, indexes: Int)?
   private var tail = 0

@@ -170,4 +170,57 @@ import VFIOUser
     try controller.reset()
     #expect(try controller.read(namespace, block: 0, count: 1).count == 512)
   }
+
+  @Test("E9: formats in the middle of I/O leave a namespace that works; each command ends")
+  func formats() throws {
+    var settings = ServedDisk.Settings()
+    settings.knobs = ["queue-threads=2"]
+    let disk = try ServedDisk(settings)
+    let controller = try disk.attach()
+    let pairs = try (0..<3).map { _ in try controller.makeQueuePair(entryCount: 16) }
+    let data = try controller.makeBuffer(byteCount: 65_536)
+    let namespace = try controller.namespace(1)
+    for round in 0..<20 {
+      for pair in pairs {
+        for block in 0..<15 {
+          let opcode: IOOpcode = block % 3 == 0 ? .write : .read
+          try pair.submit(namespace.command(opcode, block: UInt64(block), count: 8), data: data)
+        }
+        try pair.ring()
+      }
+      try controller.format(1, format: round % 2)
+      for pair in pairs {
+        let ended = try pair.reap(15)
+        #expect(ended.count == 15)
+        #expect(ended.allSatisfy { $0.status.isSuccess || $0.status ~= .formatInProgress })
+      }
+    }
+    let formatted = try controller.namespace(1)
+    #expect(formatted.blockByteCount == 4096)
+    let bytes = pattern(32 * 4096, seed: 12)
+    try controller.write(formatted, block: 100, bytes)
+    #expect(try controller.read(formatted, block: 100, count: 32) == bytes)
+  }
+
+  @Test("A server ends whenever it is told to, with queues of other threads at work")
+  func endsAtWork() throws {
+    for round in 0..<25 {
+      var settings = ServedDisk.Settings()
+      settings.knobs = ["queue-threads=3"]
+      settings.onDisconnect = round % 2 == 0 ? .reset : .keep
+      let disk = try ServedDisk(settings)
+      let controller = try disk.attach(memoryByteCount: 2 << 20)
+      let namespace = try controller.namespace(1)
+      let data = try controller.makeBuffer(byteCount: 65_536)
+      for _ in 0..<4 {
+        let pair = try controller.makeQueuePair(entryCount: 32)
+        for block in 0..<31 {
+          try pair.submit(namespace.command(.read, block: UInt64(block), count: 128), data: data)
+        }
+        try pair.ring()
+      }
+      disk.stop()
+      #expect(try code { _ = try controller.status() } == .connection)
+    }
+  }
 }

@@ -1,8 +1,9 @@
 import Foundation
 import NVMe
-import NVMeDriver
 import Testing
 import VFIOUser
+
+@testable import NVMeDriver
 
 /// Many commands at a time.
 @Suite(.serialized, .timeLimit(.minutes(1))) struct QueuePairTests {
@@ -180,7 +181,13 @@ import VFIOUser
         // Nothing has ended, so nothing wakes it.
         if round == 0 { #expect(try pair.reap(into: &ended, timeout: .milliseconds(5)) == 0) }
         storage.release()
-        #expect(try pair.reap(into: &ended, timeout: .seconds(10)) == 1)
+        // By the interrupt itself, every other time: the pair would also look without one. What an
+        // earlier round left of it does not count.
+        while round % 2 == 0, ended.isEmpty {
+          try #require(try #require(pair.interrupt).wait(timeout: .seconds(10)) != nil)
+          try pair.reap(into: &ended)
+        }
+        if ended.isEmpty { #expect(try pair.reap(into: &ended, timeout: .seconds(10)) == 1) }
         #expect(ended.map(\.tag) == [round])
       }
     }

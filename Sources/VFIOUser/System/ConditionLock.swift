@@ -4,11 +4,11 @@ import CVFIOUserLinux
 ///
 /// Threads: any. It is not recursive: whoever holds it must not take it again.
 @safe
-final class ConditionLock: @unchecked Sendable {
+package final class ConditionLock: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
 
-  init() {
+  package init() {
     // Safety: the memory is this object's alone and stays where it is until deinit, as pthread asks.
     unsafe mutex = .allocate(capacity: 1)
     unsafe mutex.initialize(to: pthread_mutex_t())
@@ -45,7 +45,7 @@ final class ConditionLock: @unchecked Sendable {
 
   /// Runs `body` with the lock held.
   @inline(__always)
-  func withLock<Result, Failure: Error>(
+  package func withLock<Result, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     lock()

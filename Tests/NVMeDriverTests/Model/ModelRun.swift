@@ -1,7 +1,8 @@
 import Foundation
 import NVMe
-import NVMeDriver
 import VFIOUser
+
+@testable import NVMeDriver
 
 /// A device and its model, given the same commands, resets and disconnects.
 final class ModelRun {
@@ -137,10 +138,7 @@ final class ModelRun {
       ended.removeAll()
       for pair in pairs { try pair.reap(into: &ended) }
       if ended.isEmpty, let busy = pairs.first(where: { $0.inFlightCount > 0 }) {
-        guard try busy.reap(into: &ended, timeout: .seconds(15)) > 0 else {
-          throw ModelMismatch(
-            description: "commands of queue \(busy.identifier) do not end: \(describeOpen())")
-        }
+        try wait(for: busy, &ended)
       }
       for completion in ended { try settle(completion) }
     }
@@ -152,6 +150,21 @@ final class ModelRun {
     }
     // All are on their way when something happens.
     try submitWaiting()
+  }
+
+  /// Waits for a command of a pair to end, by its interrupt if it has one.
+  private func wait(for pair: NVMeQueuePair, _ ended: inout [NVMeCompletion]) throws {
+    if let interrupt = pair.interrupt {
+      if interrupt.wait(timeout: .seconds(15)) != nil { return }
+      guard try pair.reap(into: &ended) == 0 else {
+        throw ModelMismatch(
+          description: "queue \(pair.identifier) ended commands without an interrupt")
+      }
+    } else if try pair.reap(into: &ended, timeout: .seconds(15)) > 0 {
+      return
+    }
+    throw ModelMismatch(
+      description: "commands of queue \(pair.identifier) do not end: \(describeOpen())")
   }
 
   private func submitWaiting() throws {

@@ -18,7 +18,7 @@ final class NVMeNamespace: Sendable {
 
   private let shift: Atomic<Int>
   /// Blocks that Write Uncorrectable has made unreadable; gone when the process ends.
-  private let uncorrectable = Mutex(BlockRangeSet())
+  private let uncorrectable = UncorrectableBlocks()
   private let mayBeUncorrectable = Atomic<Bool>(false)
   private let formatting = Atomic<Bool>(false)
 
@@ -62,24 +62,21 @@ final class NVMeNamespace: Sendable {
 
   /// The first unreadable block of a range.
   func firstUncorrectable(in range: Range<UInt64>) -> UInt64? {
-    uncorrectable.withLock { $0.first(in: range) }
+    uncorrectable.first(in: range)
   }
 
   func markUncorrectable(_ range: Range<UInt64>) {
-    uncorrectable.withLock { $0.insert(range) }
+    uncorrectable.insert(range)
     mayBeUncorrectable.store(true, ordering: .releasing)
   }
 
   /// The range was written, and can be read again.
   func markWritten(_ range: Range<UInt64>) {
-    uncorrectable.withLock {
-      $0.remove(range)
-      if $0.isEmpty { mayBeUncorrectable.store(false, ordering: .releasing) }
-    }
+    uncorrectable.remove(range) { mayBeUncorrectable.store(false, ordering: .releasing) }
   }
 
   func forgetUncorrectable() {
-    uncorrectable.withLock { $0 = BlockRangeSet() }
+    uncorrectable.removeAll()
     mayBeUncorrectable.store(false, ordering: .releasing)
   }
 }
