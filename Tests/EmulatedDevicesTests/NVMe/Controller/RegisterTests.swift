@@ -62,10 +62,13 @@ struct NVMeRegisterTests {
     #expect(try rig.status(.identify, 1) == .success)
   }
 
-  @Test("E17: admin queues off a page are fatal")
-  func misaligned() throws {
+  @Test(
+    "E17: admin queues off a page are fatal",
+    arguments: [(64, 0), (2048, 0), (4096, 4), (32_768, 4)] as [(UInt32, UInt32)])
+  func misaligned(misalignment: UInt32, pageShift: UInt32) throws {
     let rig = try NVMeRig(isEnabled: false)
-    try rig.startEnable(misalignment: 64)
+    try rig.startEnable(
+      NVMeRig.usualConfiguration | pageShift << 7, misalignment: misalignment)
     try rig.wait { try rig.status.isFatal }
     #expect(try !rig.status.isReady)
   }
