@@ -96,7 +96,8 @@ public final class NVMeController {
       // What another driver has left running must not find this one's memory at its own addresses.
       try Self.disable(registers, options.timeout)
       pool = try NVMePool(
-        client, byteCount: options.memoryByteCount, at: DMAAddress(0x1_0000_0000))
+        client, byteCount: options.memoryByteCount, at: DMAAddress(0x1_0000_0000),
+        isShared: options.sharesMemory)
       // Bus master.
       try configuration.write(command | 0x406, at: RegionOffset(4))
     } catch let error as ClientError {

@@ -11,6 +11,11 @@ public struct NVMeDriverOptions: Sendable {
   ///
   /// A queue pair takes about 4.2 KiB an entry: 80 bytes for the entries, a page for PRPs.
   public var memoryByteCount = 64 << 20
+  /// Whether the device may map that memory.
+  ///
+  /// If not, it reaches the memory by messages, each checked here and answered by calls that wait or
+  /// reap: far slower, and for one thread. Interrupts are not waited for then.
+  public var sharesMemory = true
   /// How many entries the admin queues have: 2 to 4096; what lies outside is brought inside.
   public var adminEntryCount = 32
 

@@ -6,18 +6,29 @@ import VFIOUser
 final class NVMePool {
   static let pageByteCount = 4096
   let memory: SharedMemory
+  let isShared: Bool
   private let base: DMAAddress
   /// Free stretches of pages, ascending.
   private var free: [Range<Int>]
 
-  init(_ client: DeviceClient, byteCount: Int, at base: DMAAddress) throws(NVMeDriverError) {
+  /// - Parameter isShared: whether the device may map it; else it asks for it by messages.
+  init(
+    _ client: DeviceClient, byteCount: Int, at base: DMAAddress, isShared: Bool
+  ) throws(NVMeDriverError) {
+    self.isShared = isShared
     do throws(Errno) { memory = try SharedMemory(byteCount: byteCount, name: "nvme-driver") } catch
     {
       throw NVMeDriverError(.outOfMemory, "no memory for queues and data: \(error)")
     }
     self.base = base
     free = [0..<memory.byteCount / Self.pageByteCount]
-    do throws(ClientError) { try client.mapMemory(memory, at: base) } catch {
+    do throws(ClientError) {
+      if isShared {
+        try client.mapMemory(memory, at: base)
+      } else {
+        try client.mapPrivateMemory(memory, at: base)
+      }
+    } catch {
       throw NVMeDriverError(.connection, "the device does not take memory: \(error)")
     }
   }

@@ -49,6 +49,16 @@ import Testing
     try useOnce(try NVMeController.attach(path: folder))
   }
 
+  @Test(
+    "E4: a device that reaches memory by messages moves the same data", arguments: [0, 2],
+    [NVMeDoorbells.trapped, .shadow])
+  func byMessages(_ threads: Int, _ doorbells: NVMeDoorbells) throws {
+    var settings = ServedDisk.Settings()
+    settings.knobs = ["queue-threads=\(threads)"]
+    let disk = try ServedDisk(settings)
+    try useOnce(try disk.attach(doorbells, sharesMemory: false))
+  }
+
   @Test("Identify tells of the controller and of each of its namespaces")
   func identify() throws {
     var settings = ServedDisk.Settings()

@@ -21,6 +21,8 @@ struct ModelConfiguration: Sendable, CustomTestStringConvertible {
   var storages: [Storage]
   var threads = 0
   var polling = PollingMode.never
+  /// Whether the device may map the driver's memory.
+  var sharesMemory = true
   /// How drivers ring doorbells, one after the other.
   var doorbells: [NVMeDoorbells] = [.trapped, .shadow]
 
@@ -38,6 +40,9 @@ struct ModelConfiguration: Sendable, CustomTestStringConvertible {
     ModelConfiguration(
       name: "files, 2 threads", storages: [.file(engine: "threads"), .file(engine: "auto")],
       threads: 2, polling: .adaptive),
+    ModelConfiguration(
+      name: "memory by messages", storages: [.memory, .file(engine: "auto")], threads: 1,
+      sharesMemory: false),
     ModelConfiguration(
       name: "mapped doorbells", storages: [.memory, .file(engine: "auto")], polling: .always,
       doorbells: [.mapped, .shadow, .trapped]),

@@ -64,7 +64,7 @@ final class ModelRun {
     _ disk: ServedDisk, _ configuration: ModelConfiguration, _ generator: inout ModelGenerator
   ) throws -> NVMeController {
     let doorbells = configuration.doorbells.randomElement(using: &generator.random) ?? .auto
-    return try disk.attach(doorbells)
+    return try disk.attach(doorbells, sharesMemory: configuration.sharesMemory)
   }
 
   /// Checks what the controller says of itself after a start, and makes queues and memory.
@@ -89,7 +89,8 @@ final class ModelRun {
   private func makePair() throws {
     let count = [2, 3, 5, 16, 64].randomElement(using: &generator.random) ?? 2
     pairs.append(
-      try controller.makeQueuePair(entryCount: count, usesInterrupt: generator.chance(30)))
+      try controller.makeQueuePair(
+        entryCount: count, usesInterrupt: generator.chance(configuration.sharesMemory ? 30 : 0)))
   }
 
   // MARK: Rounds

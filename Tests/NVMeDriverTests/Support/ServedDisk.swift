@@ -98,12 +98,13 @@ final class ServedDisk {
   /// A driver of the device.
   func attach(
     _ doorbells: NVMeDoorbells = .auto, timeout: Duration = .seconds(20),
-    memoryByteCount: Int = 16 << 20
+    memoryByteCount: Int = 16 << 20, sharesMemory: Bool = true
   ) throws -> NVMeController {
     var options = NVMeDriverOptions()
     options.doorbells = doorbells
     options.timeout = timeout
     options.memoryByteCount = memoryByteCount
+    options.sharesMemory = sharesMemory
     return try NVMeController.attach(path: path, options: options)
   }
 
