@@ -168,7 +168,7 @@ import Testing
     for _ in 0..<5 { try serve() }
     // Threads end a little after the device; the test's own come and go.
     var rounds = 0
-    while try count("task") > threads + 2 || count("fd") > descriptors + 4, rounds < 2000 {
+    while try count("task") > threads + 2 || count("fd") > descriptors + 4, rounds < 5000 {
       rounds += 1
       usleep(1000)
     }

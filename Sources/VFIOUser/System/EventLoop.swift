@@ -18,6 +18,8 @@ public final class EventLoop: @unchecked Sendable {
   /// its holders, and calls that a race.
   private let lock = ConditionLock()
   private var posted: [@Sendable () -> Void] = []
+  /// Guarded by the lock: nobody runs the loop any more, so what is posted is let go of at once.
+  private var isOver = false
   /// Set with work in the queue and by `stop`, so that a spinning loop need not take the lock to look.
   private let isWanted = Atomic<Bool>(false)
   private let isStopping = Atomic<Bool>(false)
@@ -69,13 +71,16 @@ public final class EventLoop: @unchecked Sendable {
 
   /// Runs `work` on the loop's thread, after what was posted before.
   public func post(_ work: @escaping @Sendable () -> Void) {
-    lock.withLock { posted.append(work) }
+    lock.withLock { if !isOver { posted.append(work) } }
     wake()
   }
 
-  /// Lets go of what was posted to a loop that nobody runs any more, and of what it keeps.
+  /// Lets go of what was posted and of what will be: nobody runs the loop any more.
+  ///
+  /// Work may keep its loop, and that the work: neither would ever go.
   func discardPosted() {
     let work = lock.withLock {
+      isOver = true
       let found = posted
       posted = []
       return found

@@ -53,8 +53,6 @@ public final class LoopThread {
     } else {
       // Joined once, and nobody asks for the result.
       _ = pthread_join(thread, nil)
-      // Work may keep its loop: without this neither would ever go.
-      loop.discardPosted()
     }
   }
 
@@ -76,6 +74,7 @@ public final class LoopThread {
       loop.post { [started] in started.event.signal() }
       // What epoll_wait(2) refuses is our own mistake; the loop just ends then.
       try? loop.run()
+      loop.discardPosted()
     }
 
     func waitUntilRunning() {
