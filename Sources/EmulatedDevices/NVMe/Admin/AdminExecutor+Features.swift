@@ -133,8 +133,8 @@ extension AdminExecutor {
     guard select <= 3 else { return refuse(request, .invalidField, at: 41) }
     guard isOffered(identifier) else { return refuse(request, .invalidField, at: 40) }
     if select == 3 {
-      // Capabilities: changeable, neither saveable nor of a namespace.
-      return request.complete(.success, result: 1 << 2)
+      // Capabilities: changeable, not saveable; one can be set through a namespace.
+      return request.complete(.success, result: 1 << 2 | (identifier == .errorRecovery ? 2 : 0))
     }
     // Nothing is saved, so what was saved is the default.
     let source = select == 0 ? features : ControllerFeatures()

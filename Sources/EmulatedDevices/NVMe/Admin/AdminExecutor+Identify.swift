@@ -102,7 +102,8 @@ extension AdminExecutor {
     data.setFormat(1, blockShift: 12, performance: 0)
     // Deallocated blocks read zeros, and Write Zeroes deallocates.
     data.deallocateFeatures = traits.canDiscard ? 0x9 : 0
-    let preferred = UInt16(max(traits.preferredByteCount >> namespace.blockShift, 1) - 1)
+    let preferred = UInt16(
+      clamping: max(traits.preferredByteCount >> namespace.blockShift, 1) - 1)
     data.preferredWriteGranularity = preferred
     data.preferredWriteAlignment = preferred
     data.preferredDeallocateGranularity = preferred

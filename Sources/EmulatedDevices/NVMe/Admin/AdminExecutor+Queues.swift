@@ -18,7 +18,7 @@ extension AdminExecutor {
     }
     // CAP.CQR: queues are contiguous.
     guard entry.dword11 & 1 != 0 else { return refuse(request, .invalidField, at: 44) }
-    guard let base = base(request) else { return }
+    guard let base = base(request, entryCount * CompletionQueueEntry.byteCount) else { return }
     let vector = Int(entry.dword11 >> 16)
     let interrupts = entry.dword11 & 2 != 0
     guard !interrupts || vector <= controller.settings.queueCount else {
@@ -49,7 +49,7 @@ extension AdminExecutor {
       return refuse(request, .invalidCompletionQueue, at: 46)
     }
     guard entry.dword11 & 1 != 0 else { return refuse(request, .invalidField, at: 44) }
-    guard let base = base(request) else { return }
+    guard let base = base(request, entryCount * SubmissionQueueEntry.byteCount) else { return }
     queues.createSubmissionQueue(
       identifier, base: base, entryCount: entryCount, completionQueue: completionQueue,
       ending(request))
@@ -57,7 +57,9 @@ extension AdminExecutor {
 
   func deleteSubmissionQueue(_ request: NVMeRequest) {
     let identifier = UInt16(truncatingIfNeeded: request.entry.dword10)
-    guard identifier != 0, queues.hasSubmissionQueue(identifier) else {
+    guard identifier != 0, queues.hasSubmissionQueue(identifier),
+      !queues.isDeleting(submissionQueue: identifier)
+    else {
       return refuse(request, .invalidQueueIdentifier, at: 40)
     }
     queues.deleteSubmissionQueue(identifier, ending(request))
@@ -96,9 +98,11 @@ extension AdminExecutor {
   }
 
   /// Where the driver has put the queue; nil when the command was ended for an error.
-  private func base(_ request: NVMeRequest) -> DMAAddress? {
+  private func base(_ request: NVMeRequest, _ byteCount: Int) -> DMAAddress? {
     let address = request.entry.prp1
-    guard address & UInt64(controller.pageByteCount - 1) == 0, address != 0 else {
+    guard address & UInt64(controller.pageByteCount - 1) == 0, address != 0,
+      DMARange(address: DMAAddress(address), byteCount: UInt64(byteCount)) != nil
+    else {
       refuse(request, .invalidPRPOffset, at: 24)
       return nil
     }

@@ -1,5 +1,4 @@
 import DeviceModel
-import VFIOUser
 import NVMe
 
 /// Carries out the commands of the admin queue.

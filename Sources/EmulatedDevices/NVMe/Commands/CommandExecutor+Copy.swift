@@ -55,7 +55,7 @@ final class CopySteps: CommandSteps {
   private unowned let request: NVMeRequest
   private let namespace: NVMeNamespace
   private let sources: [Range<UInt64>]
-  private let buffer = IOBuffer(byteCount: 262_144)
+  private let buffer: IOBuffer
   private let block: BlockRequest
   private let shift: UInt64
   private var source = 0
@@ -73,6 +73,9 @@ final class CopySteps: CommandSteps {
     self.executor = executor
     self.request = request
     self.namespace = namespace
+    // No more than the longest source needs.
+    let longest = (sources.map(\.count).max() ?? 0) << namespace.blockShift
+    buffer = IOBuffer(byteCount: min(max(longest, 4096), 262_144))
     self.sources = sources
     self.target = target
     shift = UInt64(namespace.blockShift)

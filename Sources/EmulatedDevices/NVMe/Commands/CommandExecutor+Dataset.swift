@@ -1,7 +1,6 @@
 import BlockStorage
 import DeviceModel
 import NVMe
-import VFIOUser
 
 extension CommandExecutor {
   /// Dataset Management: deallocates ranges of blocks; other hints are taken and have no effect.

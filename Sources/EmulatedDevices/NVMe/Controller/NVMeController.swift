@@ -24,6 +24,8 @@ final class NVMeController {
   private var admin: AdminExecutor?
   private var state = State.disabled
   private var isQuiet = false
+  /// How many formats have the queues stopped, or want them to be.
+  private var quietCount = 0
   /// Counts resets, so that what was begun before one does not end in what follows.
   private var epoch = 0
   private var interruptMask: UInt32 = 0
@@ -205,6 +207,8 @@ final class NVMeController {
   }
 
   private func shutDown(flushing: Bool) {
+    // One at a time, however often a driver asks.
+    guard status.shutdown != .occurring else { return }
     status.shutdown = .occurring
     let expected = epoch
     let finish: (Errno?) -> Void = { [weak self] error in
@@ -273,15 +277,22 @@ final class NVMeController {
 
   /// Lets commands be fetched again where nothing speaks against it.
   private func resumeQueues() {
-    // After a shutdown commands wait for the next enable.
-    guard !isQuiet, status.shutdown == ControllerStatus.Shutdown.none else { return }
+    // After a shutdown commands wait for the next enable, and what is being disabled ends untold.
+    guard case .enabled = state, !isQuiet, quietCount == 0,
+      status.shutdown == ControllerStatus.Shutdown.none
+    else { return }
     queues.resume()
   }
 
   /// Fetches nothing while `body` works; it calls `done` when it has ended.
   func whileQuiet(_ body: @escaping (_ done: @escaping () -> Void) -> Void) {
+    quietCount += 1
     queues.pause { [weak self] in
-      body { self?.resumeQueues() }
+      body {
+        guard let self else { return }
+        self.quietCount -= 1
+        self.resumeQueues()
+      }
     }
   }
 }

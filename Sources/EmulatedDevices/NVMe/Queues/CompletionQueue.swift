@@ -196,7 +196,8 @@ final class CompletionQueue {
 
   @inline(never)
   private func failed(_ error: DMAError) -> Bool {
-    guard error.code != .disabled else { return false }
+    // Without bus mastering, and with a client that has gone, it waits.
+    guard error.code != .disabled, error.code != .cancelled else { return false }
     if !isBroken {
       isBroken = true
       group.fail("completion queue \(identifier) cannot be written: \(error)")

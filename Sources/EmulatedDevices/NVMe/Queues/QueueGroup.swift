@@ -21,18 +21,18 @@ final class QueueGroup {
   let executor: CommandExecutor
   private let pool = RequestPool()
   private let doorbells: SharedDeviceMemory
-  private let reports: Reports
-  private(set) var submissionQueues: ContiguousArray<SubmissionQueue> = [] {
+  let reports: Reports
+  var submissionQueues: ContiguousArray<SubmissionQueue> = [] {
     didSet { listQueues() }
   }
   /// The same, for looking at each without counting references.
   private let queuePointers: UnsafeMutablePointer<Unmanaged<SubmissionQueue>>
   private var queueCount = 0
-  private(set) var completionQueues: ContiguousArray<CompletionQueue> = []
+  var completionQueues: ContiguousArray<CompletionQueue> = []
   /// Completion queues with completions that no interrupt has told of.
-  private var unsignalled: ContiguousArray<CompletionQueue> = []
-  private var hasUnsignalled = false
-  private var shadow: ShadowDoorbells?
+  var unsignalled: ContiguousArray<CompletionQueue> = []
+  var hasUnsignalled = false
+  var shadow: ShadowDoorbells?
   /// Whether drivers must ring when they have gone on; a loop that never sleeps finds out by itself.
   private let wantsRings: Bool
   private var poller: PollerToken?
@@ -41,13 +41,14 @@ final class QueueGroup {
   /// Whether commands ran out of requests, and queues have to be looked at when one is free.
   private var isStarved = false
   /// Whether commands are fetched.
-  private(set) var isRunning = true
+  var isRunning = true
   /// Whether nothing may be written to guest memory: what ends meanwhile is told of afterwards.
-  private var isAtRest = false
+  var isAtRest = false
   /// Whether ended commands are forgotten rather than told of.
-  private var isDropping = false
-  private var inFlight = 0
-  private var whenIdle: (() -> Void)?
+  var isDropping = false
+  var inFlight = 0
+  /// Who is told once nothing is in flight any more.
+  var whenIdle: [() -> Void] = []
 
   /// As many submission queues as a controller can have: those of I/O, and the admin queue.
   private static let queueLimit = 65
@@ -139,11 +140,12 @@ final class QueueGroup {
   }
 
   @inline(__always)
-  private func readTail(_ queue: SubmissionQueue) {
+  func readTail(_ queue: SubmissionQueue) {
     guard let value = doorbell(queue.doorbellOffset, queue.shadow), Int(value) != queue.tail
     else { return }
     guard value < queue.entryCount else { return noteInvalidTail(queue, value) }
     queue.tail = Int(value)
+    queue.invalidTail = nil
   }
 
   @inline(never)
@@ -267,7 +269,7 @@ final class QueueGroup {
   }
 
   /// Takes back what a queue kept, which is going away.
-  private func dropSpare(of queue: SubmissionQueue) {
+  func dropSpare(of queue: SubmissionQueue) {
     guard let request = queue.spare else { return }
     queue.spare = nil
     request.isHeld = false
@@ -346,7 +348,7 @@ final class QueueGroup {
   func noteEnd(of queue: SubmissionQueue) {
     queue.inFlight &-= 1
     inFlight &-= 1
-    if queue.isStopped || whenIdle != nil { checkRest(queue) }
+    if queue.isStopped || !isRunning { checkRest(queue) }
   }
 
   @inline(__always)
@@ -366,141 +368,13 @@ final class QueueGroup {
       queue.whenEmpty = nil
       later(action)
     }
-    if inFlight == 0, let action = whenIdle {
-      whenIdle = nil
-      later(action)
+    if inFlight == 0, !whenIdle.isEmpty {
+      later { [self] in if inFlight == 0 { tellIdle() } }
     }
   }
 
   private func later(_ action: @escaping () -> Void) {
     let confined = LoopConfined(action)
     loop.post { confined.value() }
-  }
-
-  // MARK: Rest
-
-  /// Fetches nothing until ``resume()``; `completion` runs when nothing is in flight any more.
-  func pause(_ completion: @escaping () -> Void) {
-    isRunning = false
-    let earlier = whenIdle
-    guard inFlight > 0 else {
-      whenIdle = nil
-      earlier?()
-      rest()
-      return completion()
-    }
-    whenIdle = { [self] in
-      earlier?()
-      rest()
-      completion()
-    }
-  }
-
-  /// Commands in the background may end still; the driver learns of it once there is work again.
-  private func rest() {
-    guard !isRunning else { return }
-    isAtRest = true
-    for queue in completionQueues { queue.hold() }
-  }
-
-  /// Goes on after ``pause(_:)``.
-  func resume() {
-    isRunning = true
-    isDropping = false
-    isAtRest = false
-    wantsHeads.store(true, ordering: .relaxed)
-    ring()
-  }
-
-  /// Ends the commands of all queues without telling, and forgets the queues.
-  func removeAll(_ completion: @escaping () -> Void) {
-    isDropping = true
-    for queue in submissionQueues { queue.isStopped = true }
-    pause { [self] in
-      for queue in completionQueues { queue.close() }
-      for queue in submissionQueues { dropSpare(of: queue) }
-      submissionQueues = []
-      completionQueues = []
-      unsignalled = []
-      hasUnsignalled = false
-      shadow = nil
-      wantsHeads.store(false, ordering: .relaxed)
-      isRunning = true
-      isDropping = false
-      isAtRest = false
-      completion()
-    }
-  }
-
-  // MARK: Queues
-
-  func add(_ queue: CompletionQueue) {
-    // What an earlier queue of that number left there is wiped out.
-    if queue.identifier != 0, let shadow { queue.use(shadow) }
-    completionQueues.append(queue)
-  }
-
-  func add(_ queue: SubmissionQueue) {
-    if queue.identifier != 0, let shadow { queue.use(shadow) }
-    submissionQueues.append(queue)
-    ring()
-  }
-
-  func completionQueue(_ identifier: UInt16) -> CompletionQueue? {
-    completionQueues.first { $0.identifier == identifier }
-  }
-
-  /// Stops a queue and calls `completion` once none of its commands is in flight.
-  func removeSubmissionQueue(_ identifier: UInt16, _ completion: @escaping () -> Void) {
-    guard let index = submissionQueues.firstIndex(where: { $0.identifier == identifier }) else {
-      return completion()
-    }
-    let queue = submissionQueues.remove(at: index)
-    queue.isStopped = true
-    dropSpare(of: queue)
-    let action = {
-      queue.completionQueue.forget(queue)
-      completion()
-    }
-    if queue.inFlight == 0 { action() } else { queue.whenEmpty = action }
-  }
-
-  func removeCompletionQueue(_ identifier: UInt16) {
-    guard let index = completionQueues.firstIndex(where: { $0.identifier == identifier }) else {
-      return
-    }
-    completionQueues.remove(at: index).close()
-    reports.pinChange?()
-  }
-
-  /// Looks for the doorbells of I/O queues in the driver's memory from now on.
-  func setShadow(_ buffers: ShadowDoorbellBuffers) {
-    shadow = ShadowDoorbells(engine, buffers)
-    guard let shadow else { return }
-    for queue in submissionQueues where queue.identifier != 0 {
-      readTail(queue)
-      queue.use(shadow)
-    }
-    for queue in completionQueues where queue.identifier != 0 {
-      _ = queue.takeHead()
-      queue.use(shadow)
-    }
-    ring()
-  }
-
-  /// Sets how the interrupts of a vector, or of all, are held back.
-  func setCoalescing(_ change: (_ vector: Int) -> InterruptCoalescing) {
-    for queue in completionQueues {
-      if let vector = queue.vector { queue.coalescing = change(vector) }
-    }
-  }
-
-  /// Whether the driver has something to read in a queue that interrupts by this vector.
-  func hasUnread(_ vector: Int) -> Bool {
-    completionQueues.contains { queue in
-      guard queue.vector == vector else { return false }
-      _ = queue.takeHead()
-      return queue.hasUnread
-    }
   }
 }

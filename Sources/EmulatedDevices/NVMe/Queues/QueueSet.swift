@@ -7,11 +7,13 @@ import Synchronization
 /// Threads: confined to the device's loop; what it is asked for is done on the loop of the queue, and
 /// completions come back here.
 final class QueueSet {
-  private struct Queue {
+  struct Queue {
     var group: QueueGroup
     var entryCount: Int
     /// For a submission queue its completion queue, for a completion queue its own number.
     var completionQueue: UInt16
+    /// Whether it takes nothing new, and is gone once nothing of it is in flight.
+    var isDeleting = false
   }
 
   /// Something that stops the controller: an entry that cannot be read or written.
@@ -21,22 +23,22 @@ final class QueueSet {
   /// A command has failed.
   var onCommandError: ((ErrorReport) -> Void)?
 
-  private unowned let function: PCIFunction
+  unowned let function: PCIFunction
   private let namespaces: NamespaceTable
   private let limits: TransferLimits
-  private let doorbells: SharedDeviceMemory
-  private let mode: DoorbellMode
+  let doorbells: SharedDeviceMemory
+  let mode: DoorbellMode
   private let threadCount: Int
   /// That of the device's own loop, those of the loops that were asked for, and `messageGroup`.
-  private var groups: [QueueGroup] = []
+  var groups: [QueueGroup] = []
   /// For queues in memory that is reached by messages, once there was such a driver.
   private var messageGroup: QueueGroup?
-  private var submissionQueues: [UInt16: Queue] = [:]
-  private var completionQueues: [UInt16: Queue] = [:]
-  private var shadow: ShadowDoorbellBuffers?
-  private var coalescing = InterruptCoalescing()
-  private var undelayedVectors: Set<Int> = []
-  private let pin: PCIInterruptLine
+  var submissionQueues: [UInt16: Queue] = [:]
+  var completionQueues: [UInt16: Queue] = [:]
+  var shadow: ShadowDoorbellBuffers?
+  var coalescing = InterruptCoalescing()
+  var undelayedVectors: Set<Int> = []
+  let pin: PCIInterruptLine
   /// Vectors that INTMS has masked; for the pin, bit 0 alone counts.
   var interruptMask: UInt32 = 0 { didSet { updatePin() } }
 
@@ -114,7 +116,7 @@ final class QueueSet {
   }
 
   /// Runs `body` on a group's loop: at once where that is this one.
-  private static func run(
+  static func run(
     _ group: QueueGroup, _ body: @escaping (QueueGroup) -> Void
   ) {
     if group.loop.isCurrent { return body(group) }
@@ -123,7 +125,7 @@ final class QueueSet {
   }
 
   /// Runs `body` on the loop of every group; `completion` here, once each has called its `done`.
-  private func everywhere(
+  func everywhere(
     _ body: @escaping (QueueGroup, _ done: @escaping () -> Void) -> Void,
     _ completion: @escaping () -> Void
   ) {
@@ -218,6 +220,9 @@ final class QueueSet {
   // MARK: Queues
 
   func hasSubmissionQueue(_ identifier: UInt16) -> Bool { submissionQueues[identifier] != nil }
+  func isDeleting(submissionQueue identifier: UInt16) -> Bool {
+    submissionQueues[identifier]?.isDeleting ?? false
+  }
   func hasCompletionQueue(_ identifier: UInt16) -> Bool { completionQueues[identifier] != nil }
 
   /// Whether submission queues use the completion queue.
@@ -333,8 +338,14 @@ final class QueueSet {
 
   /// Ends a submission queue; `done` runs once none of its commands is in flight.
   func deleteSubmissionQueue(_ identifier: UInt16, _ done: @escaping () -> Void) {
-    guard let queue = submissionQueues.removeValue(forKey: identifier) else { return done() }
-    let finished = backHome(done)
+    guard let queue = submissionQueues[identifier] else { return done() }
+    submissionQueues[identifier]?.isDeleting = true
+    let finished = backHome { [weak self] in
+      if let self, submissionQueues[identifier]?.isDeleting == true {
+        submissionQueues[identifier] = nil
+      }
+      done()
+    }
     Self.run(queue.group) { $0.removeSubmissionQueue(identifier, finished) }
   }
 
@@ -346,84 +357,5 @@ final class QueueSet {
       $0.removeCompletionQueue(identifier)
       finished()
     }
-  }
-
-  // MARK: Doorbells
-
-  /// A driver has written a doorbell by an access; where the page is mapped it is found by looking.
-  ///
-  /// - Parameter offset: bytes from the first doorbell.
-  func doorbellWritten(at offset: Int, _ value: UInt32) {
-    let identifier = UInt16(truncatingIfNeeded: offset / 8)
-    let isHead = offset & 4 != 0
-    let found = isHead ? completionQueues[identifier] : submissionQueues[identifier]
-    guard let queue = found else { return onDoorbellError?(.unknownQueue) ?? () }
-    guard Int(value) < queue.entryCount else { return onDoorbellError?(.invalidValue) ?? () }
-    try? doorbells.store32(value, at: offset)
-    guard isHead else { return queue.group.ring() }
-    // The head is stored before the look at whether anyone waits for it; see `willNeedHead`.
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
-    if queue.group.wantsHeads.load(ordering: .relaxed) { queue.group.ring() }
-    updatePin()
-  }
-
-  /// Whether the driver keeps doorbells in its own memory.
-  var hasShadowDoorbells: Bool { shadow != nil }
-
-  /// Takes I/O doorbells from the driver's memory from now on.
-  func setShadowDoorbells(_ buffers: ShadowDoorbellBuffers, _ done: @escaping () -> Void) {
-    shadow = buffers
-    function.logger.debug("nvme: shadow doorbells at \(buffers.values)")
-    everywhere(
-      { group, finished in
-        group.setShadow(buffers)
-        finished()
-      }, done)
-  }
-
-  // MARK: Interrupts
-
-  /// How long interrupts may be held back, for all vectors but those that are exempt.
-  func setCoalescing(threshold: UInt8, hundredMicroseconds: UInt8) {
-    coalescing.threshold = threshold
-    coalescing.hundredMicroseconds = hundredMicroseconds
-    publishCoalescing()
-  }
-
-  /// Whether the interrupts of a vector are never held back.
-  func setCoalescingDisabled(_ isDisabled: Bool, vector: Int) {
-    if isDisabled { undelayedVectors.insert(vector) } else { undelayedVectors.remove(vector) }
-    publishCoalescing()
-  }
-
-  private func coalescing(for vector: Int) -> InterruptCoalescing {
-    var own = coalescing
-    own.isDisabled = undelayedVectors.contains(vector)
-    return own
-  }
-
-  private func publishCoalescing() {
-    let common = coalescing
-    let exempt = undelayedVectors
-    for group in groups {
-      Self.run(group) { group in
-        group.setCoalescing { vector in
-          var own = common
-          own.isDisabled = exempt.contains(vector)
-          return own
-        }
-      }
-    }
-  }
-
-  /// Drives the pin: asserted while a queue has something unread, unless masked.
-  ///
-  /// With messages in use the line stays low, and the triggers of the queues do the work.
-  private func updatePin() {
-    guard !function.usesMessageInterrupts, let home = groups.first else {
-      if pin.isAsserted { pin.lower() }
-      return
-    }
-    pin.set(interruptMask & 1 == 0 && home.hasUnread(0))
   }
 }

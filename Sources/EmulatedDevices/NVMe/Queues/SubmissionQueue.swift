@@ -31,8 +31,6 @@ final class SubmissionQueue {
   private(set) var shadow: ShadowDoorbells?
   /// Whether entries were taken since the driver was told up to where it may go without ringing.
   var owesAnnouncement = false
-  /// How many commands were fetched.
-  private(set) var fetchedCount: UInt64 = 0
 
   /// Where its doorbell lies from the start of the doorbells.
   var doorbellOffset: Int { Int(identifier) * 8 }
@@ -65,7 +63,6 @@ final class SubmissionQueue {
       words: try window.load64Bytes(at: head &* SubmissionQueueEntry.byteCount))
     let next = head &+ 1
     head = next == entryCount ? 0 : next
-    fetchedCount &+= 1
     return entry
   }
 }

@@ -117,6 +117,11 @@ struct NVMeAdminTests {
     #expect(try rig.status(.deleteSubmissionQueue, 0) == .invalidQueueIdentifier)
     try rig.deletePair(pair)
     #expect(try rig.status(.deleteCompletionQueue, 1) == .invalidQueueIdentifier)
+    // A queue that does not end before the last address.
+    let last = UInt64.max - 4095
+    #expect(
+      try rig.status(.createCompletionQueue, prp1: last, 1 | 4095 << 16, 1) == .invalidPRPOffset)
+    #expect(try !rig.status.isFatal)
     _ = try rig.makePair(1, entryCount: 64)
   }
 
@@ -146,7 +151,8 @@ struct NVMeAdminTests {
       #expect(try rig.status(.setFeatures, identifier, value).isSuccess)
       #expect(try get(identifier) == value)
       #expect(try get(identifier, select: 1) == initial, "the default")
-      #expect(try get(identifier, select: 3) == 4, "changeable")
+      // Changeable; error recovery also through a namespace.
+      #expect(try get(identifier, select: 3) == (identifier == 5 ? 6 : 4))
     }
     #expect(try rig.status(.setFeatures, 9, 3 | 1 << 16).isSuccess)
     #expect(try get(9, 3) == 3 | 1 << 16 && get(9, 4) == 4)

@@ -140,11 +140,30 @@ struct InFlightTests {
     try expectWorking(rig)
   }
 
+  @Test("E9: however often a driver asks for a shutdown while commands are in flight, there is one")
+  func shutDownAgainAndAgain() throws {
+    let (rig, queue, storage) = try makeRig(.trapped)
+    for _ in 0..<50_000 {
+      for notification: UInt32 in [1, 2] {
+        try rig.registers.post(
+          UInt32(0x0046_0001) | notification << 14,
+          at: RegionOffset(ControllerRegisterOffset.configuration))
+      }
+    }
+    #expect(try rig.status.shutdown == .occurring)
+    storage.release()
+    try rig.wait { try rig.status.shutdown == .complete }
+    #expect(try rig.reap(queue, 40).count == 40)
+  }
+
   @Test("E9: a submission queue is deleted when its commands have ended", arguments: modes)
   func deleteQueue(mode: RigMode) throws {
     let (rig, queue, storage) = try makeRig(mode)
     let delete = try rig.submit(.deleteSubmissionQueue, 1)
     #expect(try rig.settled(rig.admin).isEmpty)
+    // Until then its number is taken, and its completion queue in use.
+    #expect(try rig.status(.deleteCompletionQueue, 1) == .invalidQueueDeletion)
+    #expect(try rig.status(.deleteSubmissionQueue, 1) == .invalidQueueIdentifier)
     // Other admin commands do not wait for it.
     let other = try rig.submit(.getFeatures, 7)
     #expect(try rig.reap(rig.admin, 1)[0].commandIdentifier == other)
