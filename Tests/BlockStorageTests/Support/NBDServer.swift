@@ -36,8 +36,25 @@ final class NBDServer {
       process = 0
       throw Errno(rawValue: error)
     }
-    for _ in 0..<1000 where access(path, F_OK) != 0 { usleep(5000) }
-    guard access(path, F_OK) == 0 else { throw Errno.timedOut }
+    // The socket is there a moment before anyone listens on it.
+    for _ in 0..<1000 {
+      if isListening { return }
+      usleep(5000)
+    }
+    throw Errno.timedOut
+  }
+
+  private var isListening: Bool {
+    let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    return withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+      }
+    }
   }
 
   /// Ends the server at once.
