@@ -50,8 +50,7 @@ extension CommandExecutor {
       return refuse(request, .blockOutOfRange, at: 40)
     }
     guard !namespace.isReadOnly else { return request.complete(.namespaceWriteProtected) }
-    namespace.markUncorrectable(range)
-    request.complete(.success)
+    request.complete(namespace.markUncorrectable(range) ? .success : .internalError)
   }
 
   /// Verify: the blocks can be read.

@@ -65,9 +65,11 @@ final class NVMeNamespace: Sendable {
     uncorrectable.first(in: range)
   }
 
-  func markUncorrectable(_ range: Range<UInt64>) {
-    uncorrectable.insert(range)
+  /// Makes blocks unreadable; false when that would be too many ranges to remember.
+  func markUncorrectable(_ range: Range<UInt64>) -> Bool {
+    guard uncorrectable.insert(range) else { return false }
     mayBeUncorrectable.store(true, ordering: .releasing)
+    return true
   }
 
   /// The range was written, and can be read again.

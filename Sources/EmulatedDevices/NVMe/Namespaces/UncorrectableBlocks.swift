@@ -14,7 +14,17 @@ final class UncorrectableBlocks: @unchecked Sendable {
   /// The first of the blocks that lies in `range`.
   func first(in range: Range<UInt64>) -> UInt64? { lock.withLock { set.first(in: range) } }
 
-  func insert(_ range: Range<UInt64>) { lock.withLock { set.insert(range) } }
+  /// As many ranges as are remembered, so that a driver cannot fill the process's memory.
+  static let rangeLimit = 65_536
+
+  /// Adds blocks; false, and nothing is added, when there are as many ranges as there may be.
+  func insert(_ range: Range<UInt64>) -> Bool {
+    lock.withLock {
+      guard set.ranges.count < Self.rangeLimit else { return false }
+      set.insert(range)
+      return true
+    }
+  }
 
   /// Takes blocks out, and does `whenEmpty` if none is left, before anybody adds one.
   func remove(_ range: Range<UInt64>, whenEmpty: () -> Void) {
