@@ -219,6 +219,8 @@ public final class EventLoop: @unchecked Sendable {
       try wait(milliseconds: 0)
       return
     }
+    // A stop that arrived since the last look has left nothing in the queue, and its wake-up was taken.
+    if spinsOn, isStopping.load(ordering: .acquiring) { return }
     runTimers()
     if !pollers.isEmpty {
       if waiting.shouldSpin, spin(until: deadline, spinsOn: spinsOn) { return }
