@@ -1,10 +1,10 @@
 import CAllocationCounter
 import NVMeDriver
 
-/// Whether a command costs the same with many queues and namespaces; 128 commands are in flight.
+/// Whether a command costs the same with many queues, each of the same depth, and with many namespaces.
 func benchmarkNVMeScaling(_ report: inout Report) throws {
   report.title(
-    "NVMe: a command as queues and namespaces grow, 128 in flight on null")
+    "NVMe: a command as queues and namespaces grow, null, 32 in flight on each queue")
   guard let program = NVMeServer.program else {
     return report.line("skipped", "set VFIO_USER to the released program")
   }
@@ -16,7 +16,7 @@ func benchmarkNVMeScaling(_ report: inout Report) throws {
   for _ in 0..<7 {
     for count in [1, 8, 64] {
       let outcome = try server.run(
-        .randomRead, depth: 128 / count, queues: count, milliseconds: 150)
+        .randomRead, depth: 32, queues: count, milliseconds: 150)
       queues[count, default: Measurement()].nanosecondsPerOperation
         .append(outcome.nanosecondsPerCommand)
     }
