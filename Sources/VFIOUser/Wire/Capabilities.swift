@@ -34,6 +34,22 @@ public struct Capabilities: Hashable, Sendable {
   /// The name under which extensions of this package are negotiated.
   public static let extensionName = "swift_vfio_user"
 
+  /// The extensions of this package, by name; the value is `true` where one is offered.
+  public enum Extension: String, CaseIterable, Sendable {
+    /// GET_REGION_IO_FDS may answer with `RegionIODescriptor.Kind.mailbox` instead of an ioregionfd.
+    case mailbox
+    /// GET_REGION_IO_FDS may answer with `RegionIODescriptor.Kind.postedMessage`.
+    case posted
+    /// The server says with `Command.regionChanged` that a region's answer to GET_REGION_IO_FDS, or its
+    /// mappable areas, are no longer what they were.
+    case regionChanged = "region_changed"
+  }
+
+  /// Whether an extension is offered, or agreed on.
+  public func offers(_ name: Extension) -> Bool {
+    extensions?[name.rawValue]?.boolValue == true
+  }
+
   /// How many descriptors the sender takes in one message.
   public var maximumMessageDescriptorCount: UInt64?
   /// How much data the sender takes in one access message, in bytes.

@@ -57,6 +57,9 @@ public struct Command: RawRepresentable, Hashable, Sendable {
 
   /// The first number that extensions of this package use; they are sent only when negotiated.
   public static let firstExtension = Command(rawValue: 0x8000)
+  /// Extension `region_changed`, from the server, without a reply: the region (4 bytes, and 4 that are
+  /// zero) has to be asked about again.
+  public static let regionChanged = Command(rawValue: 0x8000)
 
   /// Every command of the specification, in the order of their numbers.
   public static let all: [Command] = [

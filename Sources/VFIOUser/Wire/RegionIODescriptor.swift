@@ -20,6 +20,16 @@ public struct RegionIODescriptor: Hashable, Sendable {
     public static let shadowIOEventfd = Kind(rawValue: 2)
     /// The first number of extensions; they are sent only when negotiated.
     public static let firstExtension = Kind(rawValue: 0x8000_0000)
+    /// Extension `mailbox`: shared memory that carries what an ioregionfd carries. `descriptorIndex` is
+    /// the memory, the next one the eventfd that announces commands, the one after it the eventfd that
+    /// announces responses. `flags` and `value` are those of an ioregionfd.
+    public static let mailbox = Kind(rawValue: 0x8000_0000)
+    /// Extension `posted`: messages whose writes nobody waits for. It has no descriptor, and
+    /// `descriptorIndex` is `noDescriptor`.
+    public static let postedMessage = Kind(rawValue: 0x8000_0001)
+
+    /// The `descriptorIndex` of an entry without a descriptor.
+    public static let noDescriptor: UInt32 = .max
   }
 
   /// Where the part starts in the region.
