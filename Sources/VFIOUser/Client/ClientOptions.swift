@@ -17,7 +17,18 @@ public struct ClientOptions: Sendable {
   public var maximumMessageDescriptorCount = 16
   /// Migration limits to offer, or nil.
   public var migration: Capabilities.Migration? = Capabilities.Migration()
-  /// Extensions to offer, or nil.
+  /// Whether to offer the extension `posted`: the server may say which writes nobody need wait for.
+  public var offersPostedMessages = false
+  /// Called when the server says that a region's descriptors or mappable areas have changed; the
+  /// region's index is given. The extension `region_changed` is offered only where this is set.
+  ///
+  /// By then `DeviceClient.region(at:)` has forgotten the region and asks again. Objects that were
+  /// handed out before keep what they have.
+  ///
+  /// Threads: whichever receives from the server, as for its other commands, so that the client must
+  /// not be called from here: note the index, and ask on a thread of your own.
+  public var onRegionChanged: (@Sendable (_ index: Int) -> Void)?
+  /// Other extensions to offer, or nil.
   public var extensions: [String: JSONValue]?
 
   /// Makes the default options.
@@ -34,7 +45,16 @@ public struct ClientOptions: Sendable {
     if offersWriteMultiple { capabilities.supportsWriteMultiple = true }
     if offersTwinSocket { capabilities.twinSocket = .init(isSupported: true) }
     capabilities.migration = migration
-    capabilities.extensions = extensions
+    capabilities.extensions = offeredExtensions
     return VersionMessage(capabilities: capabilities)
+  }
+
+  private var offeredExtensions: [String: JSONValue]? {
+    var offers = extensions ?? [:]
+    if offersPostedMessages { offers[Capabilities.Extension.posted.rawValue] = .bool(true) }
+    if onRegionChanged != nil {
+      offers[Capabilities.Extension.regionChanged.rawValue] = .bool(true)
+    }
+    return offers.isEmpty ? extensions : offers
   }
 }

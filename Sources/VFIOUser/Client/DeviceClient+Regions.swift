@@ -4,23 +4,38 @@ extension DeviceClient {
   ///
   /// - Throws: `rejected` when the device has no such index, else as every call.
   public func region(at index: Int) throws(ClientError) -> ClientRegion {
-    if let known = lock.withLock({ regions[index] }) {
-      return ClientRegion(client: self, info: known.info, areas: known.areas)
+    var change = 0
+    // An answer that the server took back while it was looked at is not kept; a server that takes each
+    // of them back gets its last one used.
+    for _ in 0..<8 {
+      let found = lock.withLock {
+        change = regionChangeCount
+        return regions[index]
+      }
+      if let found { return ClientRegion(client: self, info: found.info, areas: found.areas) }
+      let learned = try queryAreas(index)
+      let kept = lock.withLock { () -> (info: RegionInfo, areas: [MappedArea])? in
+        guard regionChangeCount == change else { return nil }
+        // Another thread may have asked at the same time: all share the same mappings.
+        let kept = regions[index] ?? learned
+        regions[index] = kept
+        return kept
+      }
+      if let kept { return ClientRegion(client: self, info: kept.info, areas: kept.areas) }
     }
+    let learned = try queryAreas(index)
+    return ClientRegion(client: self, info: learned.info, areas: learned.areas)
+  }
+
+  /// Asks for a region's information and maps what may be mapped.
+  private func queryAreas(
+    _ index: Int
+  ) throws(ClientError) -> (info: RegionInfo, areas: [MappedArea]) {
     let (info, box) = try queryRegion(try index32(index))
-    var areas: [MappedArea] = []
-    if options.mapsRegions, info.flags.contains(.mmap), info.byteCount > 0,
+    guard options.mapsRegions, info.flags.contains(.mmap), info.byteCount > 0,
       let box, let descriptor = box.take()
-    {
-      areas = map(info, descriptor.rawValue)
-    }
-    let known = lock.withLock {
-      // Another thread may have asked at the same time: all share the same mappings.
-      let known = regions[index] ?? (info, areas)
-      regions[index] = known
-      return known
-    }
-    return ClientRegion(client: self, info: known.info, areas: known.areas)
+    else { return (info, []) }
+    return (info, map(info, descriptor.rawValue))
   }
 
   /// Asks for a region's information, and again with more room if the server needs it.

@@ -7,6 +7,7 @@ extension DeviceClient {
   func serveCommand(_ header: MessageHeader, on channel: MessageChannel) throws(ClientError) {
     var sendError: Errno?
     var queued = 0
+    var changedRegion: Int?
     channel.take(header) { payload in
       let descriptors = channel.takeDescriptors()
       lock.lock()
@@ -17,6 +18,8 @@ extension DeviceClient {
           switch header.command {
           case .dmaRead: try serveRead(header, payload, on: channel)
           case .dmaWrite: try serveWrite(header, payload, on: channel)
+          case .regionChanged where capabilities.offers(.regionChanged):
+            changedRegion = try forgetRegion(header, payload, on: channel)
           default:
             // A client's own command in the wrong direction, or one that nobody knows.
             let errno: Errno = header.command.direction == nil ? .notSupported : .invalidArgument
@@ -32,6 +35,8 @@ extension DeviceClient {
     if let sendError {
       throw fail(ClientError(.disconnected, sendError, "cannot send to the server"))
     }
+    // Out of the lock: it is the caller's code.
+    if let changedRegion { options.onRegionChanged?(changedRegion) }
     guard queued > 0 else { return }
     hasQueuedReplies = true
     // A server that asks without reading the answers would make this side keep them all.
@@ -41,7 +46,30 @@ extension DeviceClient {
     }
   }
 
+  /// Forgets what was learned about a region; returns which one, or nil when there is none.
+  ///
   /// The caller holds the lock, as for everything below.
+  private func forgetRegion(
+    _ header: MessageHeader, _ payload: RawSpan, on channel: MessageChannel
+  ) throws(Errno) -> Int? {
+    let message: RegionChanged
+    do { message = try RegionChanged(decoding: payload) } catch {
+      try reply(to: header, error.errno, on: channel)
+      return nil
+    }
+    guard message.index < deviceInfo.regionCount else {
+      try reply(to: header, .invalidArgument, on: channel)
+      return nil
+    }
+    regions[Int(message.index)] = nil
+    regionChangeCount += 1
+    if header.wantsReply {
+      // The server needs none, but one that asks is answered.
+      try replyEmpty(to: header, on: channel)
+    }
+    return Int(message.index)
+  }
+
   private func serveRead(
     _ header: MessageHeader, _ payload: RawSpan, on channel: MessageChannel
   ) throws(Errno) {
@@ -106,6 +134,16 @@ extension DeviceClient {
   ) throws(Errno) {
     guard header.wantsReply else { return }
     let answer = MessageHeader.errorReply(to: header, errno)
+    try channel.build(MessageHeader.byteCount) { (bytes: inout MutableRawSpan) throws(Errno) in
+      do throws(WireError) { try answer.encode(into: &bytes) } catch { throw error.errno }
+    }
+    try channel.sendBuilt(MessageHeader.byteCount)
+  }
+
+  private func replyEmpty(
+    to header: MessageHeader, on channel: MessageChannel
+  ) throws(Errno) {
+    let answer = MessageHeader.reply(to: header)
     try channel.build(MessageHeader.byteCount) { (bytes: inout MutableRawSpan) throws(Errno) in
       do throws(WireError) { try answer.encode(into: &bytes) } catch { throw error.errno }
     }

@@ -32,6 +32,8 @@ public final class DeviceClient: @unchecked Sendable {
   var grants = GrantTable()
   /// What was learned about regions. Not the objects, which keep the client alive.
   var regions: [Int: (info: RegionInfo, areas: [MappedArea])] = [:]
+  /// How often the server took back what it had said about a region.
+  var regionChangeCount = 0
   var spin: SpinPolicy
 
   /// Connects to a server's socket and negotiates.

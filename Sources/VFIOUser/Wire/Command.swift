@@ -100,6 +100,7 @@ extension Command: CustomStringConvertible {
     case .deviceFeature: "DEVICE_FEATURE"
     case .migrationDataRead: "MIG_DATA_READ"
     case .migrationDataWrite: "MIG_DATA_WRITE"
+    case .regionChanged: "REGION_CHANGED"
     default: "command \(rawValue)"
     }
   }
