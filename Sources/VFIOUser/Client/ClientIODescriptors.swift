@@ -21,7 +21,13 @@ public final class ClientIODescriptors: Sendable {
       }
     }
     for entry in entries {
-      guard Int(entry.descriptorIndex) < owned.count else { return nil }
+      let count: Int
+      switch entry.kind {
+      case .postedMessage: count = 0
+      case .mailbox: count = 3
+      default: count = 1
+      }
+      guard count == 0 || Int(entry.descriptorIndex) + count <= owned.count else { return nil }
       if entry.kind == .shadowIOEventfd {
         guard Int(entry.shadowDescriptorIndex) < owned.count else { return nil }
       }

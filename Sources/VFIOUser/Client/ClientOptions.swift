@@ -14,7 +14,7 @@ public struct ClientOptions: Sendable {
   /// The most data in one access message, in bytes: 64 to 64 MiB.
   public var maximumTransferByteCount = 1 << 20
   /// The most descriptors that the server may send in one message: 1 to 253.
-  public var maximumMessageDescriptorCount = 16
+  public var maximumMessageDescriptorCount = 253
   /// Migration limits to offer, or nil.
   public var migration: Capabilities.Migration? = Capabilities.Migration()
   /// Whether to offer the extension `posted`: the server may say which writes nobody need wait for.
@@ -37,7 +37,8 @@ public struct ClientOptions: Sendable {
   /// What the client proposes in the negotiation.
   var proposal: VersionMessage {
     var capabilities = Capabilities()
-    capabilities.maximumMessageDescriptorCount = UInt64(max(1, maximumMessageDescriptorCount))
+    capabilities.maximumMessageDescriptorCount = UInt64(
+      min(max(1, maximumMessageDescriptorCount), 253))
     capabilities.maximumTransferByteCount = UInt64(
       min(max(64, maximumTransferByteCount), 64 << 20))
     capabilities.maximumDMAMapCount = Capabilities.Default.maximumDMAMapCount

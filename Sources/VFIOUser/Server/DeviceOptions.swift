@@ -14,9 +14,8 @@ public struct DeviceOptions: Sendable {
   public var transferLimit: UInt32 = 1 << 20 {
     didSet { transferLimit = min(max(transferLimit, 4096), 64 << 20) }
   }
-  /// The most descriptors in one message, 1 to 253. Common clients refuse a server that says more
-  /// than 16.
-  public var maximumMessageDescriptorCount = 16 {
+  /// The most descriptors in one message, 1 to 253. A client that takes fewer is told its own number.
+  public var maximumMessageDescriptorCount = 253 {
     didSet { maximumMessageDescriptorCount = min(max(maximumMessageDescriptorCount, 1), 253) }
   }
   /// The most ranges of memory that a client may grant at a time, at most 65,535.
@@ -25,6 +24,8 @@ public struct DeviceOptions: Sendable {
   }
   /// Whether a client that offers a second socket for the server's commands gets one.
   public var offersTwinSocket = true
+  /// The extensions of this package that clients may use when they offer them, too.
+  public var extensions: Set<Capabilities.Extension> = [.posted, .regionChanged]
   /// How clients lay out DMA messages.
   public var dmaMessageLayout = DMAMessageLayout.automatic
   /// How long a DMA access waits for the client, where memory is reached by messages.
@@ -41,6 +42,10 @@ public struct DeviceOptions: Sendable {
     offer.maximumDMAMapCount = UInt64(maximumDMAMapCount)
     offer.pageSizes = 4096
     offer.supportsWriteMultiple = true
+    if !extensions.isEmpty {
+      offer.extensions = Dictionary(
+        uniqueKeysWithValues: extensions.map { ($0.rawValue, .bool(true)) })
+    }
     if offersTwinSocket { offer.twinSocket = Capabilities.TwinSocket(isSupported: true) }
     return offer
   }

@@ -8,15 +8,22 @@ public struct RegionLayout: Sendable {
   public var mapping: RegionMapping?
   /// The region's type, for regions beyond those that the bus names; nil for none.
   public var type: RegionType?
+  /// How the device wishes parts of the region to be reached; parts without a path by messages.
+  public var paths: [RegionPath]
+  /// Whether drivers reach the region by port I/O instead of memory accesses.
+  public var isPortIO: Bool
 
   /// Makes a layout.
   public init(
-    byteCount: UInt64, rights: RegionFlags, mapping: RegionMapping? = nil, type: RegionType? = nil
+    byteCount: UInt64, rights: RegionFlags, mapping: RegionMapping? = nil, type: RegionType? = nil,
+    paths: [RegionPath] = [], isPortIO: Bool = false
   ) {
     self.byteCount = byteCount
     self.rights = rights
     self.mapping = mapping
     self.type = type
+    self.paths = paths
+    self.isPortIO = isPortIO
   }
 
   /// The layout of an index that has no region.

@@ -36,7 +36,7 @@ extension Session {
     guard descriptors.isEmpty || header.command.takesDescriptors else {
       throw Refusal(.invalidArgument, "descriptors on a command that takes none")
     }
-    guard descriptors.count <= host.options.maximumMessageDescriptorCount else {
+    guard descriptors.count <= descriptorLimit else {
       throw Refusal(.invalidArgument, "more descriptors than max_msg_fds")
     }
     switch header.command {

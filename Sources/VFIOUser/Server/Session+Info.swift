@@ -13,6 +13,9 @@ extension Session {
     dmaMessageLayout = host.options.dmaMessageLayout.resolved(for: proposal)
     capabilities.supportsWriteMultiple = reply.capabilities?.supportsWriteMultiple
     capabilities.extensions = reply.capabilities?.extensions
+    if let limit = reply.capabilities?.maximumMessageDescriptorCount {
+      descriptorLimit = Int(clamping: limit)
+    }
     var descriptors: [CInt] = []
     var clientEnd: CInt = -1
     if reply.capabilities?.twinSocket?.isSupported == true {

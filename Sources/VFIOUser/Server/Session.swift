@@ -41,6 +41,8 @@ public final class Session {
   /// What both sides have agreed on.
   public internal(set) var capabilities = Capabilities()
   var isNegotiated = false
+  /// The most descriptors that the client may send in one message.
+  var descriptorLimit: Int
   /// How the client lays out DMA messages.
   var dmaMessageLayout = DMAMessageLayout.specification
   var end: SessionEnd?
@@ -63,6 +65,7 @@ public final class Session {
   init(host: DeviceHost, socket: consuming OwnedDescriptor, logger: Logger) throws(Errno) {
     self.host = host
     self.logger = logger
+    descriptorLimit = host.options.maximumMessageDescriptorCount
     channel = try MessageChannel(
       adopting: socket, maximumMessageByteCount: host.options.maximumMessageByteCount)
   }

@@ -98,7 +98,8 @@ public enum Negotiation {
         maximumBitmapByteCount: min(theirs.maximumBitmapByteCount, ours.maximumBitmapByteCount))
     }
     if let theirs = proposed.extensions, let ours = offered.extensions {
-      let granted = ours.filter { theirs[$0.key] != nil }
+      // What one of the two says is off stays out of the reply.
+      let granted = ours.filter { $0.value == .bool(true) && theirs[$0.key] == .bool(true) }
       if !granted.isEmpty { reply.extensions = granted }
     }
     return reply

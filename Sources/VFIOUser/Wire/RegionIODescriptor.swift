@@ -32,6 +32,20 @@ public struct RegionIODescriptor: Hashable, Sendable {
     public static let noDescriptor: UInt32 = .max
   }
 
+  /// The bits of `flags`. Each kind has its own.
+  ///
+  /// Source: KVM API, KVM_IOEVENTFD; the ioregionfd design, KVM_SET_IOREGION.
+  public enum Flags {
+    /// ioeventfd: only writes of `value` signal it.
+    public static let eventMatches: UInt32 = 1 << 0
+    /// ioeventfd: the writes are port I/O.
+    public static let eventIsPortIO: UInt32 = 1 << 1
+    /// ioregionfd and mailbox: the accesses are port I/O.
+    public static let regionIsPortIO: UInt32 = 1 << 0
+    /// ioregionfd and mailbox: nobody waits for the response to a write.
+    public static let regionPostsWrites: UInt32 = 1 << 1
+  }
+
   /// Where the part starts in the region.
   public var offset: RegionOffset
   /// The length of the part in bytes; zero when the access size does not matter.
