@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "CVFIOUserLinux.h"
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/syscall.h>
 
 int cvfu_shared_memory(const char *name, uint64_t byte_count) {
   int descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -49,4 +51,17 @@ uint64_t cvfu_monotonic_nanoseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int cvfu_futex_wait(const void *word, uint32_t expected, uint64_t deadline) {
+  struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u),
+                           .tv_nsec = (long)(deadline % 1000000000u)};
+  long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                        deadline == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+  return result < 0 ? -errno : 0;
+}
+
+int cvfu_futex_wake(const void *word) {
+  long result = syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+  return result < 0 ? -errno : (int)result;
 }

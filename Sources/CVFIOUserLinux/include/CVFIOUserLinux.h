@@ -97,6 +97,14 @@ static inline void cvfu_pause(void) {
 #endif
 }
 
+/// Sleeps while the 32-bit word has the value `expected`, among threads of this process, until
+/// `deadline` (nanoseconds of CLOCK_MONOTONIC; UINT64_MAX for none). Returns 0, or -EAGAIN for another
+/// value, -EINTR for a signal, -ETIMEDOUT.
+int cvfu_futex_wait(const void *word, uint32_t expected, uint64_t deadline);
+
+/// Wakes everybody who sleeps on the word. Returns how many, or -errno.
+int cvfu_futex_wake(const void *word);
+
 // --- Guard against files that shrink under a mapping (SIGBUS) ---
 
 

@@ -1,0 +1,164 @@
+import CVFIOUserLinux
+import Synchronization
+
+/// Who may use a port: one access at a time, first come first served, also after signals.
+///
+/// A thread takes its turn, sends, receives, and leaves. When a signal ends the receiving, it leaves
+/// with `interrupt`: the access stays in flight, and whoever is next, that thread or another, first
+/// receives its response (`inFlight`) and hands it in with `settle`. So a vCPU that does not come back
+/// holds nobody up, and no response goes to the wrong access.
+///
+/// A thread that is interrupted while it waits keeps its place: it is passed over while it is away,
+/// and not put behind those that came later when it is back in time.
+///
+/// Threads: any. The lock is held for a few instructions and never while waiting or calling out.
+final class IORegionTurns: @unchecked Sendable {
+  /// What waiting for a turn led to.
+  enum Turn {
+    /// It is this access's turn: use the port, and call `leave` or `interrupt`.
+    case granted
+    /// The access was sent earlier, and here is how it went; nothing is to be left.
+    case settled(IORegionOutcome)
+    /// A signal came first.
+    case interrupted
+  }
+
+  private struct State {
+    /// The next ticket to give out, and the first that was not served.
+    var next: UInt64 = 0
+    var serving: UInt64 = 0
+    /// Whether the thread whose ticket is `serving` uses the port.
+    var isTaken = false
+    /// Tickets not served yet whose threads are away with a signal.
+    var away: Set<UInt64> = []
+    var inFlight: IORegionAnswer?
+    var sleeperCount = 0
+  }
+
+  private let lock = ConditionLock()
+  /// Guarded by `lock`.
+  private var state = State()
+  /// Counts changes; waiting threads sleep on it.
+  private let changes = Atomic<UInt32>(0)
+
+  /// The access that was sent and interrupted, if there is one; only for who has the turn.
+  var inFlight: IORegionAnswer? { lock.withLock { state.inFlight } }
+
+  /// Waits for the turn of an access, or for its answer when it was sent before.
+  ///
+  /// Each turn is bounded by its own access, so this wait needs no bound.
+  func take(_ progress: inout IORegionProgress) -> Turn {
+    lock.lock()
+    enqueue(&progress)
+    while true {
+      if let outcome = progress.answer?.outcome {
+        forget(&progress)
+        lock.unlock()
+        return .settled(outcome)
+      }
+      if !state.isTaken, state.serving == progress.ticket {
+        state.isTaken = true
+        progress.ticket = nil
+        lock.unlock()
+        return .granted
+      }
+      let seen = changes.load(ordering: .relaxed)
+      state.sleeperCount += 1
+      lock.unlock()
+      let isInterrupted = sleep(while: seen)
+      lock.lock()
+      state.sleeperCount -= 1
+      if isInterrupted, progress.answer?.outcome == nil {
+        if let ticket = progress.ticket { stepAside(ticket) }
+        lock.unlock()
+        return .interrupted
+      }
+    }
+  }
+
+  /// Gives the turn to the next one.
+  func leave() {
+    lock.lock()
+    advance()
+    lock.unlock()
+  }
+
+  /// Gives the turn to the next one while the access is in flight: a signal ended the wait for its
+  /// response.
+  func interrupt(_ progress: inout IORegionProgress, deadline: MonotonicTime) {
+    let answer = progress.answer ?? IORegionAnswer(deadline: deadline)
+    progress.answer = answer
+    lock.lock()
+    state.inFlight = answer
+    advance()
+    lock.unlock()
+  }
+
+  /// Hands in how the access in flight went; only for who has the turn.
+  func settle(_ answer: IORegionAnswer, _ outcome: IORegionOutcome) {
+    lock.lock()
+    answer.outcome = outcome
+    state.inFlight = nil
+    announce()
+    lock.unlock()
+  }
+
+  // MARK: With the lock held
+
+  private func enqueue(_ progress: inout IORegionProgress) {
+    if let ticket = progress.ticket, state.away.remove(ticket) != nil { return }
+    // A first call, or one that was passed over while it was away.
+    progress.ticket = state.next
+    state.next += 1
+  }
+
+  /// Takes an access out of the queue for good.
+  private func forget(_ progress: inout IORegionProgress) {
+    if let ticket = progress.ticket { stepAside(ticket) }
+    progress = IORegionProgress()
+  }
+
+  private func stepAside(_ ticket: UInt64) {
+    state.away.insert(ticket)
+    let before = state.serving
+    skipAbsent()
+    if state.serving != before { announce() }
+  }
+
+  private func skipAbsent() {
+    guard !state.isTaken else { return }
+    while state.away.remove(state.serving) != nil { state.serving += 1 }
+  }
+
+  private func advance() {
+    state.isTaken = false
+    state.serving += 1
+    skipAbsent()
+    announce()
+  }
+
+  private func announce() {
+    // The lock orders everything else; the word only tells sleepers that something has changed.
+    changes.wrappingAdd(1, ordering: .releasing)
+    guard state.sleeperCount > 0 else { return }
+    // Safety: the word lives as long as self.
+    _ = unsafe changes.withAddress { unsafe cvfu_futex_wake($0) }
+  }
+
+  /// Sleeps until something has changed since `seen`; true when a signal came first.
+  private func sleep(while seen: UInt32) -> Bool {
+    // Safety: the word lives as long as self.
+    unsafe changes.withAddress { unsafe cvfu_futex_wait($0, seen, .max) } == -EINTR
+  }
+}
+
+extension Atomic where Value == UInt32 {
+  /// Lends the address of the word, for the kernel.
+  @inline(__always)
+  fileprivate borrowing func withAddress<Result>(
+    _ body: (UnsafeRawPointer) -> Result
+  ) -> Result {
+    // Safety: an Atomic's value lies at its own address, which is stable while it is borrowed.
+    unsafe withUnsafePointer(to: self) { unsafe body(UnsafeRawPointer($0)) }
+  }
+}
