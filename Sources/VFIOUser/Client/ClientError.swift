@@ -37,6 +37,13 @@ public struct ClientError: Error, Equatable, Sendable {
     public static let memoryLost = Code(rawValue: 11)
     /// Too many replies are outstanding.
     public static let tooManyPending = Code(rawValue: 12)
+    /// The connection was lost while the call was in flight: the device may or may not have done it.
+    /// Only from `ReconnectingClient`; the next call goes to the new connection.
+    public static let interruptedByReconnect = Code(rawValue: 13)
+    /// After a loss another device answered. Only from `ReconnectingClient`, and final.
+    public static let deviceChanged = Code(rawValue: 14)
+    /// The server did not come back in the time that it had. Only from `ReconnectingClient`, and final.
+    public static let gaveUp = Code(rawValue: 15)
   }
 
   /// The kind of failure.
@@ -46,6 +53,9 @@ public struct ClientError: Error, Equatable, Sendable {
   public var errno: Errno
   /// What was being done, or which rule was broken, in a few words.
   public var context: StaticString
+  /// Whether the command may have reached the server; false when it certainly was not sent, so that
+  /// it can be sent again whatever it does.
+  public var mayHaveReachedServer = true
 
   /// Makes an error.
   public init(_ code: Code, _ errno: Errno, _ context: StaticString) {
@@ -57,6 +67,20 @@ public struct ClientError: Error, Equatable, Sendable {
   /// The violation that a malformed message is.
   init(_ error: WireError) {
     self.init(.protocolViolation, .badMessage, error.context)
+  }
+
+  /// The same error of a command that was not sent.
+  var unsent: ClientError {
+    var copy = self
+    copy.mayHaveReachedServer = false
+    return copy
+  }
+
+  /// The same error of a transfer of which a part was sent before.
+  func after(_ doneByteCount: Int) -> ClientError {
+    var copy = self
+    if doneByteCount > 0 { copy.mayHaveReachedServer = true }
+    return copy
   }
 
   /// Two errors are equal when code and error number are; the context is for people.

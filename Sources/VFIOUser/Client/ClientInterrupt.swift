@@ -11,6 +11,22 @@ public final class ClientInterrupt: Sendable {
     self.event = event
   }
 
+  /// Makes the eventfds of a range of interrupts.
+  static func make(start: Int, count: Int) throws(ClientError) -> [ClientInterrupt] {
+    guard count > 0, count <= 65536 else {
+      throw ClientError(.invalidArgument, .invalidArgument, "no such number of interrupts")
+    }
+    var interrupts: [ClientInterrupt] = []
+    for vector in 0..<count {
+      do {
+        interrupts.append(ClientInterrupt(vector: start + vector, event: try EventDescriptor()))
+      } catch {
+        throw ClientError(.systemCall, error, "cannot make an eventfd")
+      }
+    }
+    return interrupts
+  }
+
   /// The kernel's number of the eventfd, to watch or to hand to KVM. Never close it.
   public var rawDescriptor: CInt { event.rawValue }
 

@@ -60,18 +60,33 @@ public final class ClientRegion: Sendable {
 
   /// Reads 1 to 8 bytes as a little-endian number; throws as `read(at:as:)`.
   public func readWord(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> UInt64 {
+    try readWord(at: offset, byteCount: byteCount, timeout: nil)
+  }
+
+  /// The same with a bound of the caller's; nil is the client's, as everywhere below.
+  @inline(__always)
+  func readWord(
+    at offset: RegionOffset, byteCount: Int, timeout: Duration?
+  ) throws(ClientError) -> UInt64 {
     try check(offset, byteCount, isWord: true)
     for area in areas {
       if let position = area.position(of: offset, byteCount: byteCount) {
         return try area.readWord(at: position, byteCount: byteCount)
       }
     }
-    return try client.readWord(info.index, offset, byteCount: byteCount)
+    return try client.readWord(info.index, offset, byteCount: byteCount, timeout: timeout)
   }
 
   /// Writes the low 1 to 8 bytes of a number, little-endian; throws as `write(_:at:)`.
   public func writeWord(
     _ word: UInt64, at offset: RegionOffset, byteCount: Int
+  ) throws(ClientError) {
+    try writeWord(word, at: offset, byteCount: byteCount, timeout: nil)
+  }
+
+  @inline(__always)
+  func writeWord(
+    _ word: UInt64, at offset: RegionOffset, byteCount: Int, timeout: Duration?
   ) throws(ClientError) {
     try check(offset, byteCount, isWord: true)
     if info.flags.contains(.write) {
@@ -81,7 +96,7 @@ public final class ClientRegion: Sendable {
         }
       }
     }
-    try client.writeWord(info.index, offset, word, byteCount: byteCount)
+    try client.writeWord(info.index, offset, word, byteCount: byteCount, timeout: timeout)
   }
 
   /// Writes the low 1 to 8 bytes of a number without waiting; throws as `post(_:at:)`.
@@ -108,13 +123,19 @@ public final class ClientRegion: Sendable {
   public func read(
     at offset: RegionOffset, into bytes: inout MutableRawSpan
   ) throws(ClientError) {
+    try read(at: offset, into: &bytes, timeout: nil)
+  }
+
+  func read(
+    at offset: RegionOffset, into bytes: inout MutableRawSpan, timeout: Duration?
+  ) throws(ClientError) {
     try check(offset, bytes.byteCount, isWord: false)
     for area in areas {
       if let position = area.position(of: offset, byteCount: bytes.byteCount) {
         return try area.read(at: position, into: &bytes)
       }
     }
-    try client.readBytes(info.index, offset, into: &bytes)
+    try client.readBytes(info.index, offset, into: &bytes, timeout: timeout)
   }
 
   /// Reads `byteCount` bytes; throws as `read(at:as:)`.
@@ -130,16 +151,16 @@ public final class ClientRegion: Sendable {
 
   /// Writes bytes and waits until the device has them; throws as `write(_:at:)`.
   public func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
-    try write(at: offset, from: bytes, isPosted: false)
+    try write(at: offset, from: bytes, isPosted: false, timeout: nil)
   }
 
   /// Writes bytes without waiting; throws as `post(_:at:)`.
   public func post(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
-    try write(at: offset, from: bytes, isPosted: true)
+    try write(at: offset, from: bytes, isPosted: true, timeout: nil)
   }
 
-  private func write(
-    at offset: RegionOffset, from bytes: RawSpan, isPosted: Bool
+  func write(
+    at offset: RegionOffset, from bytes: RawSpan, isPosted: Bool, timeout: Duration?
   ) throws(ClientError) {
     try check(offset, bytes.byteCount, isWord: false)
     if info.flags.contains(.write) {
@@ -149,7 +170,8 @@ public final class ClientRegion: Sendable {
         }
       }
     }
-    try client.writeBytes(info.index, offset, from: bytes, isPosted: isPosted)
+    try client.writeBytes(
+      info.index, offset, from: bytes, isPosted: isPosted, timeout: timeout)
   }
 
   // MARK: Pipelined

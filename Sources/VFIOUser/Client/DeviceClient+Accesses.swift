@@ -1,13 +1,15 @@
 // Region accesses by message. `ClientRegion` has the forms that choose between these and mappings.
 extension DeviceClient {
   /// Reads 1 to 8 bytes by one message; returns them as a little-endian number.
+  ///
+  /// - Parameter timeout: the longest wait, here and below; nil for the client's usual one.
   @inline(__always)
-  func readWord(_ region: UInt32, _ offset: RegionOffset, byteCount: Int) throws(ClientError)
-    -> UInt64
-  {
+  func readWord(
+    _ region: UInt32, _ offset: RegionOffset, byteCount: Int, timeout: Duration? = nil
+  ) throws(ClientError) -> UInt64 {
     let access = RegionAccess(offset: offset, region: region, count: UInt32(byteCount))
     let (word, count) = try call(
-      .regionRead, payloadByteCount: RegionAccess.fixedByteCount,
+      .regionRead, payloadByteCount: RegionAccess.fixedByteCount, timeout: timeout,
       encode: { (bytes: inout MutableRawSpan) throws(WireError) in
         try access.encode(into: &bytes, at: MessageHeader.byteCount)
       },
@@ -22,11 +24,12 @@ extension DeviceClient {
   /// Writes 1 to 8 bytes by one message.
   @inline(__always)
   func writeWord(
-    _ region: UInt32, _ offset: RegionOffset, _ word: UInt64, byteCount: Int
+    _ region: UInt32, _ offset: RegionOffset, _ word: UInt64, byteCount: Int,
+    timeout: Duration? = nil
   ) throws(ClientError) {
     let access = RegionAccess(offset: offset, region: region, count: UInt32(byteCount))
     let count = try call(
-      .regionWrite, payloadByteCount: RegionAccess.fixedByteCount + byteCount,
+      .regionWrite, payloadByteCount: RegionAccess.fixedByteCount + byteCount, timeout: timeout,
       encode: { (bytes: inout MutableRawSpan) throws(WireError) in
         try access.encode(into: &bytes, at: MessageHeader.byteCount)
         try bytes.storeWord(word, byteCount, at: Self.dataOffset)
@@ -50,22 +53,26 @@ extension DeviceClient {
 
   /// Reads a range, in as many messages as the transfer limit asks for.
   func readBytes(
-    _ region: UInt32, _ offset: RegionOffset, into target: inout MutableRawSpan
+    _ region: UInt32, _ offset: RegionOffset, into target: inout MutableRawSpan,
+    timeout: Duration? = nil
   ) throws(ClientError) {
     var done = 0
     while done < target.byteCount {
       let access = try part(region, offset, done, of: target.byteCount)
       let position = done
-      let count = try call(
-        .regionRead, payloadByteCount: RegionAccess.fixedByteCount,
-        encode: { (bytes: inout MutableRawSpan) throws(WireError) in
-          try access.encode(into: &bytes, at: MessageHeader.byteCount)
-        },
-        decode: { payload, _ throws(WireError) in
-          let data = try access.readReply(payload)
-          try target.store(bytes: data, at: position)
-          return data.byteCount
-        })
+      let count: Int
+      do throws(ClientError) {
+        count = try call(
+          .regionRead, payloadByteCount: RegionAccess.fixedByteCount, timeout: timeout,
+          encode: { (bytes: inout MutableRawSpan) throws(WireError) in
+            try access.encode(into: &bytes, at: MessageHeader.byteCount)
+          },
+          decode: { payload, _ throws(WireError) in
+            let data = try access.readReply(payload)
+            try target.store(bytes: data, at: position)
+            return data.byteCount
+          })
+      } catch { throw error.after(done) }
       guard count == Int(access.count) else { throw Self.shortRead }
       done += count
     }
@@ -73,31 +80,39 @@ extension DeviceClient {
 
   /// Writes a range, in as many messages as the transfer limit asks for.
   func writeBytes(
-    _ region: UInt32, _ offset: RegionOffset, from source: RawSpan, isPosted: Bool
+    _ region: UInt32, _ offset: RegionOffset, from source: RawSpan, isPosted: Bool,
+    timeout: Duration? = nil
   ) throws(ClientError) {
     var done = 0
     while done < source.byteCount {
       let access = try part(region, offset, done, of: source.byteCount)
       let data = source.extracting(done..<(done + Int(access.count)))
-      let byteCount = RegionAccess.fixedByteCount + data.byteCount
-      if isPosted {
-        try post(
-          .regionWrite, payloadByteCount: byteCount,
-          encode: { (bytes: inout MutableRawSpan) throws(WireError) in
-            try access.encode(into: &bytes, at: MessageHeader.byteCount)
-            try bytes.store(bytes: data, at: Self.dataOffset)
-          })
-      } else {
-        let count = try call(
-          .regionWrite, payloadByteCount: byteCount,
-          encode: { (bytes: inout MutableRawSpan) throws(WireError) in
-            try access.encode(into: &bytes, at: MessageHeader.byteCount)
-            try bytes.store(bytes: data, at: Self.dataOffset)
-          }, decode: { payload, _ throws(WireError) in try access.writeReply(payload) })
-        guard count == data.byteCount else { throw Self.shortWrite }
-      }
+      do throws(ClientError) {
+        try writePart(access, data, isPosted: isPosted, timeout: timeout)
+      } catch { throw error.after(done) }
       done += data.byteCount
     }
+  }
+
+  private func writePart(
+    _ access: RegionAccess, _ data: RawSpan, isPosted: Bool, timeout: Duration?
+  ) throws(ClientError) {
+    let byteCount = RegionAccess.fixedByteCount + data.byteCount
+    if isPosted {
+      return try post(
+        .regionWrite, payloadByteCount: byteCount,
+        encode: { (bytes: inout MutableRawSpan) throws(WireError) in
+          try access.encode(into: &bytes, at: MessageHeader.byteCount)
+          try bytes.store(bytes: data, at: Self.dataOffset)
+        })
+    }
+    let count = try call(
+      .regionWrite, payloadByteCount: byteCount, timeout: timeout,
+      encode: { (bytes: inout MutableRawSpan) throws(WireError) in
+        try access.encode(into: &bytes, at: MessageHeader.byteCount)
+        try bytes.store(bytes: data, at: Self.dataOffset)
+      }, decode: { payload, _ throws(WireError) in try access.writeReply(payload) })
+    guard count == data.byteCount else { throw Self.shortWrite }
   }
 
   private func part(

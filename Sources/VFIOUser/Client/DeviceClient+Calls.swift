@@ -44,11 +44,13 @@ extension DeviceClient {
     lock.lock()
     if let failure {
       lock.unlock()
-      throw failure
+      throw failure.unsent
     }
     guard let identity = replies.open(command) else {
       lock.unlock()
-      throw ClientError(.tooManyPending, .noBufferSpace, "too many replies are outstanding")
+      throw ClientError(
+        .tooManyPending, .noBufferSpace, "too many replies are outstanding"
+      ).unsent
     }
     do {
       try transmit(
@@ -58,7 +60,7 @@ extension DeviceClient {
     } catch {
       replies.close(identity)
       lock.unlock()
-      throw error.code == .disconnected ? fail(error) : error
+      throw (error.code == .disconnected ? fail(error) : error).unsent
     }
     let isSent = channel.backlog.isEmpty
     lock.unlock()
@@ -80,7 +82,7 @@ extension DeviceClient {
     lock.lock()
     if let failure {
       lock.unlock()
-      throw failure
+      throw failure.unsent
     }
     do {
       try transmit(
@@ -89,14 +91,14 @@ extension DeviceClient {
           flags: .noReply), [], encode)
     } catch {
       lock.unlock()
-      throw error.code == .disconnected ? fail(error) : error
+      throw (error.code == .disconnected ? fail(error) : error).unsent
     }
     let isSent = channel.backlog.isEmpty
     lock.unlock()
     if !isSent { try drain(until: MonotonicTime.now.advanced(by: options.timeout)) }
   }
 
-  /// Builds and sends one message. The caller holds the lock.
+  /// Builds and sends one message; where it throws, nothing of it was sent. The caller holds the lock.
   @inline(__always)
   private func transmit(
     _ header: MessageHeader, _ descriptors: [CInt],

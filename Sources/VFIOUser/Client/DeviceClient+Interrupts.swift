@@ -36,17 +36,7 @@ extension DeviceClient {
   private func assignEvents(
     index: Int, start: Int, count: Int, action: SetIRQs.Action
   ) throws(ClientError) -> [ClientInterrupt] {
-    guard count > 0, count <= 65536 else {
-      throw ClientError(.invalidArgument, .invalidArgument, "no such number of interrupts")
-    }
-    var interrupts: [ClientInterrupt] = []
-    for vector in 0..<count {
-      do {
-        interrupts.append(ClientInterrupt(vector: start + vector, event: try EventDescriptor()))
-      } catch {
-        throw ClientError(.systemCall, error, "cannot make an eventfd")
-      }
-    }
+    let interrupts = try ClientInterrupt.make(start: start, count: count)
     try assignInterrupts(
       index: index, start: start, descriptors: interrupts.map(\.rawDescriptor), action: action)
     return interrupts

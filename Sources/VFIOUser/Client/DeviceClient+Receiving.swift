@@ -231,6 +231,11 @@ extension DeviceClient {
   /// receives it returns at once, since that thread does the same.
   /// - Throws: what ended the connection.
   public func process() throws(ClientError) {
+    _ = try processUnlessReceiving()
+  }
+
+  /// As `process()`; false when another thread receives.
+  func processUnlessReceiving() throws(ClientError) -> Bool {
     lock.lock()
     if let failure {
       lock.unlock()
@@ -238,12 +243,13 @@ extension DeviceClient {
     }
     guard !isReceiving else {
       lock.unlock()
-      return
+      return false
     }
     isReceiving = true
     lock.unlock()
     defer { resign() }
     try receiveAvailable()
+    return true
   }
 
   /// Handles what the server sends until the time is over.

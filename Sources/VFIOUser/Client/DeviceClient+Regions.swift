@@ -39,7 +39,7 @@ extension DeviceClient {
   }
 
   /// Asks for a region's information, and again with more room if the server needs it.
-  private func queryRegion(
+  func queryRegion(
     _ index: UInt32
   ) throws(ClientError) -> (RegionInfo, OwnedDescriptorBox?) {
     var argumentSize = UInt32(RegionInfo.fixedByteCount)

@@ -45,14 +45,19 @@ public final class DeviceClient: @unchecked Sendable {
   public static func connect(
     path: String, options: ClientOptions = ClientOptions()
   ) throws(ClientError) -> DeviceClient {
-    let deadline = MonotonicTime.now.advanced(by: options.timeout)
+    try connect(adopting: try openSocket(path, timeout: options.timeout), options: options)
+  }
+
+  /// Connects a socket to a server's, without negotiating.
+  static func openSocket(
+    _ path: String, timeout: Duration
+  ) throws(ClientError) -> OwnedDescriptor {
+    let deadline = MonotonicTime.now.advanced(by: timeout)
     let socket = socketPath(path)
     while true {
       // Safety: the path is copied into an address during the call.
       let result = unsafe cvfu_connect(socket)
-      if result >= 0 {
-        return try connect(adopting: OwnedDescriptor(adopting: result), options: options)
-      }
+      if result >= 0 { return OwnedDescriptor(adopting: result) }
       let errno = Errno(rawValue: 0 - result)
       // The server's queue of connections is full: it will be served in time or not at all.
       guard errno == .resourceTemporarilyUnavailable, MonotonicTime.now < deadline else {

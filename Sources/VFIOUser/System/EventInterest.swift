@@ -11,13 +11,15 @@ public struct EventInterest: OptionSet, Sendable, Hashable {
   public static let readable = EventInterest(rawValue: 1 << 0)
   /// Data can be written.
   public static let writable = EventInterest(rawValue: 1 << 1)
-  /// The peer is gone or the descriptor failed. Reported without being asked for.
+  /// The peer is gone or the descriptor failed. Reported without being asked for; where it is, also
+  /// when the peer has only ended its own sending.
   public static let hangup = EventInterest(rawValue: 1 << 2)
 
   var epollEvents: UInt32 {
     var events: UInt32 = 0
     if contains(.readable) { events |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue }
     if contains(.writable) { events |= EPOLLOUT.rawValue }
+    if contains(.hangup) { events |= EPOLLRDHUP.rawValue }
     return events
   }
 

@@ -1,0 +1,63 @@
+/// A region of a device, whatever connection it is reached by: a `ClientRegion`, or a
+/// `ReconnectingRegion` that outlives its server.
+///
+/// Drivers and monitors that take any of them go by this. Threads: any.
+public protocol DeviceRegion: AnyObject, Sendable {
+  /// What the server said about it.
+  var info: RegionInfo { get }
+
+  /// Reads 1 to 8 bytes as a little-endian number.
+  func readWord(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> UInt64
+  /// Writes the low 1 to 8 bytes of a number, little-endian, and waits until the device has them.
+  func writeWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
+  /// Writes the low 1 to 8 bytes of a number, little-endian, without waiting.
+  func postWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
+  /// Fills `bytes` from the region.
+  func read(at offset: RegionOffset, into bytes: inout MutableRawSpan) throws(ClientError)
+  /// Writes bytes and waits until the device has them.
+  func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError)
+}
+
+extension DeviceRegion {
+  /// Which region.
+  public var index: Int { Int(info.index) }
+  /// The length in bytes; zero when the device has no such region.
+  public var byteCount: UInt64 { info.byteCount }
+
+  /// Reads a little-endian integer.
+  public func read<T: FixedWidthInteger>(
+    at offset: RegionOffset, as type: T.Type = T.self
+  ) throws(ClientError) -> T {
+    T(truncatingIfNeeded: try readWord(at: offset, byteCount: MemoryLayout<T>.size))
+  }
+
+  /// Reads `byteCount` bytes.
+  public func read(at offset: RegionOffset, byteCount count: Int) throws(ClientError) -> [UInt8] {
+    guard count >= 0, UInt64(count) <= byteCount else {
+      throw ClientError(
+        .invalidArgument, .invalidArgument, "the access is not inside the region")
+    }
+    var bytes = [UInt8](repeating: 0, count: count)
+    try bytes.withMutableRawSpan { span throws(ClientError) in
+      try read(at: offset, into: &span)
+    }
+    return bytes
+  }
+
+  /// Writes a little-endian integer and waits until the device has it.
+  public func write<T: FixedWidthInteger>(
+    _ value: T, at offset: RegionOffset
+  ) throws(ClientError) {
+    try writeWord(
+      UInt64(truncatingIfNeeded: value), at: offset, byteCount: MemoryLayout<T>.size)
+  }
+
+  /// Writes a little-endian integer without waiting.
+  public func post<T: FixedWidthInteger>(
+    _ value: T, at offset: RegionOffset
+  ) throws(ClientError) {
+    try postWord(UInt64(truncatingIfNeeded: value), at: offset, byteCount: MemoryLayout<T>.size)
+  }
+}
+
+extension ClientRegion: DeviceRegion {}

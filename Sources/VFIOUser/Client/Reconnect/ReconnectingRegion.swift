@@ -1,0 +1,80 @@
+/// A region of a device that goes on after its server was lost and came back.
+///
+/// While the server is away an access waits, as long as `ClientOptions.timeout`; see
+/// ``ReconnectingClient`` for what becomes of those in flight. Where the region is mapped, a store in
+/// the moments between the server's death and its discovery goes to memory that nobody looks at, as
+/// does a posted write; `ConnectionEvent.lost` tells.
+///
+/// Threads: any. It keeps its client alive.
+public final class ReconnectingRegion: DeviceRegion {
+  /// The client that it belongs to.
+  public let client: ReconnectingClient
+  /// What the server said about it at first; lengths and rights never change.
+  public var info: RegionInfo { slot.info }
+  private let slot: RegionSlot
+
+  init(client: ReconnectingClient, slot: RegionSlot) {
+    self.client = client
+    self.slot = slot
+  }
+
+  /// The parts that are mapped into this process now; none while the server is away.
+  public var mappedAreas: [RegionArea] { slot.current.withLock { $0 }?.mappedAreas ?? [] }
+
+  /// Reads 1 to 8 bytes as a little-endian number.
+  ///
+  /// - Throws: as `ClientRegion.readWord(at:byteCount:)`; `interruptedByReconnect`, unless the range was
+  ///   declared repeatable.
+  public func readWord(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> UInt64 {
+    try client.access(slot, reading: (offset, byteCount)) { region, limit throws(ClientError) in
+      try region.readWord(at: offset, byteCount: byteCount, timeout: limit)
+    }
+  }
+
+  /// Writes the low 1 to 8 bytes of a number, little-endian, and waits until the device has them.
+  ///
+  /// - Throws: as `ClientRegion.writeWord(_:at:byteCount:)`; `interruptedByReconnect`.
+  public func writeWord(
+    _ word: UInt64, at offset: RegionOffset, byteCount: Int
+  ) throws(ClientError) {
+    try client.access(slot) { region, limit throws(ClientError) in
+      try region.writeWord(word, at: offset, byteCount: byteCount, timeout: limit)
+    }
+  }
+
+  /// Writes the low 1 to 8 bytes of a number, little-endian, without waiting for the device; it may
+  /// wait for the server to come back.
+  ///
+  /// One that was sent to a server that then died is lost, and nobody is told but by
+  /// `ConnectionEvent.lost`.
+  public func postWord(
+    _ word: UInt64, at offset: RegionOffset, byteCount: Int
+  ) throws(ClientError) {
+    try client.access(slot) { region, _ throws(ClientError) in
+      try region.postWord(word, at: offset, byteCount: byteCount)
+    }
+  }
+
+  /// Fills `bytes` from the region; throws as `readWord(at:byteCount:)`.
+  public func read(
+    at offset: RegionOffset, into bytes: inout MutableRawSpan
+  ) throws(ClientError) {
+    let byteCount = bytes.byteCount
+    // The span cannot be lent to a closure that may run twice.
+    var copy = [UInt8](repeating: 0, count: byteCount)
+    try client.access(slot, reading: (offset, byteCount)) { region, limit throws(ClientError) in
+      try copy.withMutableRawSpan { span throws(ClientError) in
+        try region.read(at: offset, into: &span, timeout: limit)
+      }
+    }
+    do { try bytes.store(bytes: copy.rawSpan, at: 0) } catch { throw ClientError(error) }
+  }
+
+  /// Writes bytes and waits until the device has them; throws as `writeWord(_:at:byteCount:)`.
+  public func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
+    let copy = [UInt8](copying: bytes)
+    try client.access(slot) { region, limit throws(ClientError) in
+      try region.write(at: offset, from: copy.rawSpan, isPosted: false, timeout: limit)
+    }
+  }
+}
