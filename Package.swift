@@ -21,6 +21,7 @@ let package = Package(
   products: [
     .library(name: "VFIOUser", targets: ["VFIOUser"]),
     .library(name: "DeviceModel", targets: ["DeviceModel"]),
+    .library(name: "IORegionRing", targets: ["IORegionRing"]),
     .library(name: "EmulatedDevices", targets: ["EmulatedDevices"]),
     .library(name: "DeviceProgram", targets: ["DeviceProgram"]),
     .library(name: "BlockStorage", targets: ["BlockStorage"]),
@@ -45,6 +46,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "DeviceModel", dependencies: ["VFIOUser"], swiftSettings: strict),
+    // Serves ioregionfds with io_uring, for who wants it; liburing is linked statically.
+    .target(name: "CIORegionRing", linkerSettings: [.linkedLibrary(":liburing.a")]),
+    .target(
+      name: "IORegionRing", dependencies: ["CIORegionRing", "VFIOUser"], swiftSettings: strict),
     // The side of the virtual machine monitor. It knows no device.
     .target(name: "CKVMLinux"),
     .target(
@@ -95,7 +100,8 @@ let package = Package(
       path: "Examples/FirstBlock",
       swiftSettings: strict),
     .testTarget(
-      name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux"], swiftSettings: tests),
+      name: "VFIOUserTests", dependencies: ["VFIOUser", "CVFIOUserLinux", "IORegionRing"],
+      swiftSettings: tests),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
     .testTarget(
       name: "KVMSupportTests", dependencies: ["KVMSupport", "DeviceModel"], swiftSettings: tests),

@@ -6,6 +6,8 @@ import VFIOUser
 public typealias Errno = VFIOUser.Errno
 /// A place in a region, in bytes from its start.
 public typealias RegionOffset = VFIOUser.RegionOffset
+/// How a part of a region wishes to be reached.
+public typealias RegionPath = VFIOUser.RegionPath
 /// What answers the accesses to a range of a region.
 public typealias RegionHandler = VFIOUser.RegionHandler
 /// What a handler may ask about the access that it answers.

@@ -130,6 +130,31 @@ static inline uint64_t cvfu_loss_count(void) {
   return __atomic_load_n(&cvfu_losses, __ATOMIC_RELAXED);
 }
 
+// --- The device's end of an ioregionfd ---
+
+/// A command of an ioregionfd as it travels.
+struct cvfu_port_command {
+  uint32_t info;
+  uint32_t padding;
+  uint64_t user_data;
+  uint64_t offset;
+  uint64_t data;
+};
+
+/// Makes a connected pair that keeps the boundaries of what is sent (SOCK_SEQPACKET, close-on-exec,
+/// blocking). Returns 0 or -errno.
+int cvfu_port_pair(int *ends);
+
+/// Takes one command without blocking. Returns the length of what was sent, which may be more or less
+/// than a command's; 0 at the end of the stream, and for a message without bytes; or -errno.
+ssize_t cvfu_port_receive(int socket, struct cvfu_port_command *command);
+
+/// Sends a response of 32 bytes without blocking and without SIGPIPE. Returns 0 or -errno.
+int cvfu_port_respond(int socket, uint64_t data);
+
+/// Whether the peer of a connected socket has closed its end.
+bool cvfu_has_hung_up(int descriptor);
+
 // --- Byte streams of the host: terminals, pipes, files, sockets ---
 
 /// Reads what is there. Returns the byte count, 0 at the end, or -errno.

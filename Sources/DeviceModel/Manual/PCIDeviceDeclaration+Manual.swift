@@ -35,6 +35,7 @@ extension PCIHardware {
     let layout = try PCIConfigurationLayout(hardware: self)
     var sections = [ManualSection("PCI function", facts: identityFacts + interruptFacts)]
     if !bars.isEmpty { sections.append(windowSection) }
+    if let section = pathSection { sections.append(section) }
     if !layout.placed.isEmpty {
       sections.append(
         ManualSection(
@@ -110,6 +111,26 @@ extension PCIHardware {
       }
     }
     return ManualSection("Windows", columns: ["BAR", "Kind", "Size", "Contents"], rows: rows)
+  }
+
+  /// How parts of the windows wish to be reached; nil when all are by messages.
+  private var pathSection: ManualSection? {
+    var rows: [[String]] = []
+    for bar in bars {
+      for content in bar.contents {
+        for path in content.paths where path.kind != .message {
+          let place = path.moved(by: content.offset)
+          rows.append([
+            "\(bar.index)", hexadecimal(place.offset.rawValue),
+            path.byteCount == 0 ? "any" : "\(path.byteCount)", path.summary,
+          ])
+        }
+      }
+    }
+    guard !rows.isEmpty else { return nil }
+    return ManualSection(
+      "Paths", columns: ["BAR", "From", "Bytes", "Reached by"], rows: rows,
+      notes: ["Everything else, and whatever a client cannot do, is reached by messages."])
   }
 }
 

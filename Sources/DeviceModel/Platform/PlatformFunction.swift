@@ -31,7 +31,9 @@ public final class PlatformFunction: ServedDevice {
     self.regions = regions
     layout = DeviceLayout(
       flags: [.platform, .reset],
-      regions: regions.map { RegionLayout(byteCount: $0.byteCount, rights: [.read, .write]) },
+      regions: device.platformRegions.map {
+        RegionLayout(byteCount: $0.byteCount, rights: [.read, .write], paths: $0.paths)
+      },
       interrupts: device.interruptLines.map { _ in
         InterruptLayout(count: 1, flags: [.eventfd, .maskable, .automasked])
       })

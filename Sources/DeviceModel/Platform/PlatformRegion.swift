@@ -8,6 +8,8 @@ public struct PlatformRegion {
   public let byteCount: UInt64
   /// What answers its accesses.
   public let handler: any RegionHandler
+  /// How parts of it wish to be reached; messages for the rest.
+  public var paths: [RegionPath] = []
 
   /// Describes a range that `handler` answers.
   public init(_ name: String, byteCount: UInt64, handler: any RegionHandler) {

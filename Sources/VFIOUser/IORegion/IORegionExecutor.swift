@@ -10,4 +10,14 @@ public protocol IORegionExecutor: AnyObject {
   /// - Returns: what became of it. After `.later` the answer comes through
   ///   `IORegionEndpoint.respond(_:generation:)`, with the endpoint's generation at this call.
   func execute(_ command: IORegionCommand, from endpoint: any IORegionEndpoint) -> IORegionExecution
+
+  /// Learns that an endpoint has closed by itself: its peer has gone, or broke the protocol.
+  ///
+  /// - Parameter reason: what the peer did wrong, for the log; nil when it just went.
+  func endpointClosed(_ endpoint: any IORegionEndpoint, because reason: String?)
+}
+
+extension IORegionExecutor {
+  /// Does nothing.
+  public func endpointClosed(_ endpoint: any IORegionEndpoint, because reason: String?) {}
 }

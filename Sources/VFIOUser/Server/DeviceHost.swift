@@ -23,6 +23,8 @@ public final class DeviceHost {
   let table: DMATable
   let transferLimit: UInt32
   private(set) var session: Session?
+  /// How the device wishes its regions to be reached now, by region.
+  private(set) var paths: [[RegionPath]]
   private let logger: Logger
   private let fences: FenceQueue
   private var mappedRanges = 0
@@ -40,6 +42,7 @@ public final class DeviceHost {
     self.logger = logger
     layout = device.layout
     transferLimit = options.transferLimit
+    paths = layout.regions.map(\.paths)
     table = DMATable(capacity: options.maximumDMAMapCount)
     regions = layout.regions.enumerated().map { index, layout in
       device.region(at: index).map { HostedRegion($0, layout) }
@@ -55,6 +58,7 @@ public final class DeviceHost {
     services.onFence = { [weak self] reason, action in
       self?.fence(reason, then: action)
     }
+    services.onPathsChange = { [weak self] paths, region in self?.setPaths(paths, of: region) }
     device.start(services)
   }
 
@@ -91,6 +95,13 @@ public final class DeviceHost {
       throw Refusal(.invalidArgument, "an access past the end of the region")
     }
     return region
+  }
+
+  /// Changes how a region wishes to be reached, and tells a client that wants to know.
+  private func setPaths(_ paths: [RegionPath], of region: Int) {
+    guard self.paths.indices.contains(region), self.paths[region] != paths else { return }
+    self.paths[region] = paths
+    session?.sendRegionChanged(region)
   }
 
   // MARK: Memory
@@ -136,11 +147,18 @@ public final class DeviceHost {
   func fence(_ reason: QuiesceReason, then action: @escaping () -> Void) {
     let held = session
     held?.addHold()
+    held?.ports.pause()
     fences.run(
       reason,
+      prepare: { ready in
+        if let held { held.ports.whenSettled(ready) } else { ready() }
+      },
       whenQuiet: { [weak self] in self?.voidWork(for: reason) },
       action: action,
-      after: { held?.releaseHold() })
+      after: {
+        held?.ports.resume()
+        held?.releaseHold()
+      })
   }
 
   /// What was in progress must not come back after a reset, a disconnect or a stop.
@@ -148,6 +166,7 @@ public final class DeviceHost {
     switch reason {
     case .reset:
       session?.voidDeferredAccesses(answering: .canceled, isReset: true)
+      session?.ports.voidDeferred()
       session?.failOutstandingCommands(.cancelled)
     case .disconnect, .stop:
       session?.voidDeferredAccesses(answering: .canceled)
@@ -168,7 +187,7 @@ public final class DeviceHost {
     let wasNegotiated = session.isNegotiated
     services.dma.channel = nil
     fences.run(
-      .disconnect, whenQuiet: {},
+      .disconnect, prepare: { session.ports.whenSettled($0) }, whenQuiet: {},
       action: { [self] in
         for set in services.interrupts { set.releaseAll() }
         services.dma.invalidate()
@@ -188,7 +207,7 @@ public final class DeviceHost {
   /// Ends the client's session and brings the device to rest; `completion` runs after that.
   public func stop(completion: @escaping () -> Void) {
     session?.close()
-    fences.run(.stop, whenQuiet: {}, action: completion, after: {})
+    fences.run(.stop, prepare: { $0() }, whenQuiet: {}, action: completion, after: {})
   }
 }
 

@@ -26,6 +26,8 @@ public struct DeviceOptions: Sendable {
   public var offersTwinSocket = true
   /// The extensions of this package that clients may use when they offer them, too.
   public var extensions: Set<Capabilities.Extension> = [.posted, .regionChanged]
+  /// What serves the sockets of ioregionfds; nil for epoll.
+  public var ioRegionEngine: (any IORegionEngine)?
   /// How clients lay out DMA messages.
   public var dmaMessageLayout = DMAMessageLayout.automatic
   /// How long a DMA access waits for the client, where memory is reached by messages.

@@ -15,6 +15,8 @@ public final class DeviceServices {
 
   /// Set by the host, which runs the fences.
   var onFence: ((QuiesceReason, @escaping () -> Void) -> Void)?
+  /// Set by the host, which answers clients.
+  var onPathsChange: (([RegionPath], Int) -> Void)?
   /// The ways to the client's memory on other loops.
   private var remoteEngines: [DMAEngine] = []
 
@@ -59,7 +61,28 @@ public final class DeviceServices {
     if let onFence { onFence(reason, action) } else { action() }
   }
 
+  /// Changes how a region wishes to be reached; see ``RegionLayout/paths``.
+  ///
+  /// A client that agreed on `region_changed` is told and asks again; others see it with their next
+  /// connection. What a client has got stays good until it lets go of it.
+  public func setPaths(_ paths: [RegionPath], ofRegion index: Int) {
+    onPathsChange?(paths, index)
+  }
+
   // MARK: Other loops
+
+  /// Runs `action` on the device's loop once each of `loops` has done what was posted to it before.
+  ///
+  /// A loop that has ended counts as done.
+  public func settle(_ loops: [EventLoop], then action: @escaping () -> Void) {
+    guard !loops.isEmpty else { return action() }
+    let pending = LoopConfined(PendingAdoptions(loops.count, action))
+    let home = loop
+    for other in loops {
+      let done = QuiesceCompletion { home.post { pending.value.oneDone() } }
+      other.post { done.done() }
+    }
+  }
 
   /// Hands what the client has granted to the other loops, which adopt it at their next turn.
   func publish(_ table: DMATable) { publishAndWait(table) {} }

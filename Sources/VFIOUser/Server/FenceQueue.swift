@@ -1,6 +1,6 @@
 /// Brings a device to rest, one reason after the other, without ever blocking.
 ///
-/// A fence asks the device to be quiet, waits for its answer and for I/O in flight where the reason
+/// A fence waits for accesses in progress on other loops, asks the device to be quiet, waits for its answer and for I/O in flight where the reason
 /// asks for it, and then runs its action. Each step is a callback, so that the session goes on
 /// reading the replies that the device may be waiting for.
 ///
@@ -8,6 +8,7 @@
 final class FenceQueue {
   private struct Fence {
     let reason: QuiesceReason
+    let prepare: (@escaping () -> Void) -> Void
     let whenQuiet: () -> Void
     let action: () -> Void
     let after: () -> Void
@@ -28,14 +29,17 @@ final class FenceQueue {
   }
 
   /// - Parameters:
+  ///   - prepare: runs first, and calls what it is given once no access is in progress.
   ///   - whenQuiet: runs when the device is quiet, before I/O in flight is waited for.
   ///   - action: runs when nothing is in flight.
   ///   - after: runs last, when the device works again.
   func run(
-    _ reason: QuiesceReason, whenQuiet: @escaping () -> Void, action: @escaping () -> Void,
-    after: @escaping () -> Void
+    _ reason: QuiesceReason, prepare: @escaping (@escaping () -> Void) -> Void,
+    whenQuiet: @escaping () -> Void, action: @escaping () -> Void, after: @escaping () -> Void
   ) {
-    waiting.append(Fence(reason: reason, whenQuiet: whenQuiet, action: action, after: after))
+    waiting.append(
+      Fence(
+        reason: reason, prepare: prepare, whenQuiet: whenQuiet, action: action, after: after))
     runNext()
   }
 
@@ -45,14 +49,20 @@ final class FenceQueue {
       current = fence
       step += 1
       let expected = step
-      let completion = QuiesceCompletion(
-        finish: onLoop { [weak self] in self?.quieted(expected) })
-      switch device.quiesce(fence.reason, completion) {
-      case .done:
-        completion.disarm()
-        quieted(expected)
-      case .notYet: break
-      }
+      fence.prepare { [weak self] in self?.prepared(expected) }
+    }
+  }
+
+  private func prepared(_ expected: UInt64) {
+    guard let fence = current, step == expected else { return }
+    step += 1
+    let next = step
+    let completion = QuiesceCompletion(finish: onLoop { [weak self] in self?.quieted(next) })
+    switch device.quiesce(fence.reason, completion) {
+    case .done:
+      completion.disarm()
+      quieted(next)
+    case .notYet: break
     }
   }
 

@@ -105,6 +105,24 @@ extension Session: DMAMessageChannel {
     noteTwinInterest()
   }
 
+  /// Tells a client that agreed on it that a region has to be asked about again.
+  func sendRegionChanged(_ index: Int) {
+    guard end == nil, isNegotiated, capabilities.offers(.regionChanged) else { return }
+    let message = RegionChanged(index: UInt32(index))
+    let frame = [UInt8](byteCount: MessageHeader.byteCount + RegionChanged.byteCount) { bytes in
+      try? MessageHeader(
+        messageID: 0, command: .regionChanged, payloadByteCount: RegionChanged.byteCount,
+        flags: .noReply
+      ).encode(into: &bytes)
+      try? message.encode(into: &bytes, at: MessageHeader.byteCount)
+    }
+    do throws(Errno) {
+      try (twin ?? channel).send(frame.rawSpan)
+    } catch { return sendFailed(error) }
+    noteInterest()
+    noteTwinInterest()
+  }
+
   /// Looks after the commands' deadlines: one timer for all, and none is taken back for a reply.
   private func watchDeadlines() {
     guard deadlineTimer == nil, let next = outstanding.nextDeadline else { return }

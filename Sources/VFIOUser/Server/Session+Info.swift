@@ -68,8 +68,15 @@ extension Session {
     guard Int(request.index) < host.layout.regions.count else {
       throw Refusal(.invalidArgument, "no region of that index")
     }
-    // No device declares descriptors for its ranges yet: every access comes by message.
-    reply(to: header, RegionIODescriptors(index: request.index, entries: []))
+    // An answer that nobody reads is not worth a descriptor.
+    guard header.wantsReply else { return }
+    let answer = ports.describe(
+      Int(request.index), byteLimit: request.argumentSize, capabilities)
+    reply(
+      to: header, LimitedDescriptors(answer.message, limit: request.argumentSize),
+      descriptors: answer.descriptors)
+    // The client has its descriptors now: ours close here, so that its hangup is seen.
+    withExtendedLifetime(answer.owners) {}
   }
 
   func irqInfo(_ header: MessageHeader, _ payload: RawSpan) throws(Refusal) {
@@ -133,5 +140,28 @@ private struct Limited: WireMessage {
 
   func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
     try information.encode(into: &bytes, at: offset, limit: limit)
+  }
+}
+
+/// A region's descriptors, cut to what the client has room for.
+private struct LimitedDescriptors: WireMessage {
+  static let command = RegionIODescriptors.command
+  let descriptors: RegionIODescriptors
+  let limit: UInt32
+
+  init(_ descriptors: RegionIODescriptors, limit: UInt32) {
+    self.descriptors = descriptors
+    self.limit = limit
+  }
+
+  init(decoding payload: RawSpan) throws(WireError) {
+    descriptors = try RegionIODescriptors(decoding: payload)
+    limit = .max
+  }
+
+  var encodedByteCount: Int { descriptors.encodedByteCount(limit: limit) }
+
+  func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
+    try descriptors.encode(into: &bytes, at: offset, limit: limit)
   }
 }

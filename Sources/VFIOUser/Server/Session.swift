@@ -43,6 +43,8 @@ public final class Session {
   var isNegotiated = false
   /// The most descriptors that the client may send in one message.
   var descriptorLimit: Int
+  /// What the client reaches the device through beside its messages.
+  let ports: SessionPorts
   /// How the client lays out DMA messages.
   var dmaMessageLayout = DMAMessageLayout.specification
   var end: SessionEnd?
@@ -65,6 +67,7 @@ public final class Session {
   init(host: DeviceHost, socket: consuming OwnedDescriptor, logger: Logger) throws(Errno) {
     self.host = host
     self.logger = logger
+    ports = SessionPorts(host: host, logger: logger)
     descriptorLimit = host.options.maximumMessageDescriptorCount
     channel = try MessageChannel(
       adopting: socket, maximumMessageByteCount: host.options.maximumMessageByteCount)
@@ -325,6 +328,7 @@ public final class Session {
     // sent before still reaches it.
     channel.shutDown()
     twin?.shutDown()
+    ports.close()
     deferred.removeAll()
     heldCommands.removeAll()
     if let twinWatch { host.loop.unwatch(twinWatch) }

@@ -14,10 +14,13 @@ public struct EventInterest: OptionSet, Sendable, Hashable {
   /// The peer is gone or the descriptor failed. Reported without being asked for; where it is, also
   /// when the peer has only ended its own sending.
   public static let hangup = EventInterest(rawValue: 1 << 2)
+  /// Data has become readable: reported once for each time that some arrives, read or not.
+  static let readableOnce = EventInterest(rawValue: 1 << 3)
 
   var epollEvents: UInt32 {
     var events: UInt32 = 0
     if contains(.readable) { events |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue }
+    if contains(.readableOnce) { events |= EPOLLIN.rawValue | EPOLLET.rawValue }
     if contains(.writable) { events |= EPOLLOUT.rawValue }
     if contains(.hangup) { events |= EPOLLRDHUP.rawValue }
     return events

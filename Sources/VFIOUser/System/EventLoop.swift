@@ -192,7 +192,7 @@ public final class EventLoop: @unchecked Sendable {
   public func removePoller(_ token: PollerToken) { pollers.remove(token) }
 
   /// Tells the loop that a message was handled: more may follow at once, so spinning may pay.
-  func noteActivity() { waiting.noteActivity() }
+  package func noteActivity() { waiting.noteActivity() }
 
   // MARK: One turn
 

@@ -1,3 +1,5 @@
+import VFIOUser
+
 /// Something that lies in a BAR: registers, memory, or a window that the device answers itself.
 public struct BARContent: Sendable {
   /// What it is called in the manual and when the device asks for it; unique within its BAR.
@@ -11,6 +13,8 @@ public struct BARContent: Sendable {
   /// What holds for the content as a whole, for the manual; may be empty.
   public var notes: String = ""
   let kind: Kind
+  /// How parts of it wish to be reached, with offsets from its own start; messages for the rest.
+  public private(set) var paths: [RegionPath] = []
 
   enum Kind: Sendable {
     case registers(@Sendable () throws(DeclarationError) -> AnyRegisterBlock)
@@ -90,5 +94,33 @@ public struct BARContent: Sendable {
     _ name: String, at offset: UInt64 = 0, byteCount: UInt64, _ summary: String
   ) -> BARContent {
     BARContent(name: name, offset: offset, byteCount: byteCount, summary: summary, kind: .handler)
+  }
+
+  // MARK: - Paths
+
+  /// The content, which wishes to be reached as a whole by `kind`.
+  ///
+  /// A client that cannot do it sends messages; the same handler answers on the same loop.
+  /// - Parameter group: ioregionfds of a BAR with the same number share one descriptor, and so one
+  ///   access in flight.
+  public func reached(by kind: RegionPath.Kind, group: Int = 0) -> BARContent {
+    reached(by: kind, at: 0, byteCount: byteCount, group: group)
+  }
+
+  /// The content, a part of which wishes to be reached by `kind`; see ``reached(by:group:)``.
+  ///
+  /// - Parameters:
+  ///   - offset: where the part starts, in bytes from the start of the content.
+  ///   - byteCount: its length in bytes; for an ioeventfd the size of the writes: 1, 2, 4 or 8, or 0
+  ///     when it does not matter.
+  ///   - group: which ioregionfds share a descriptor.
+  public func reached(
+    by kind: RegionPath.Kind, at offset: UInt64, byteCount: UInt64, group: Int = 0
+  ) -> BARContent {
+    var copy = self
+    copy.paths.append(
+      RegionPath(
+        offset: RegionOffset(offset), byteCount: byteCount, kind: kind, descriptorGroup: group))
+    return copy
   }
 }

@@ -79,6 +79,7 @@ extension PCIHardware {
               + " multiples of 4096")
         }
       }
+      for content in bar.contents { try content.validate(content.paths, bar: bar.index) }
       let names = bar.contents.map(\.name)
       guard Set(names).count == names.count else {
         throw PCIHardwareError(.badContent, "BAR \(bar.index): two contents have the same name")

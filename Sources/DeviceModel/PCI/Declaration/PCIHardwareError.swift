@@ -25,6 +25,8 @@ public struct PCIHardwareError: Error, Hashable, Sendable, CustomStringConvertib
     public static let badBARSize = Code(name: "badBARSize")
     /// A content lies outside its BAR, is empty, or overlaps another one.
     public static let badContent = Code(name: "badContent")
+    /// A path that a content wishes to be reached by leaves it, or contradicts another one.
+    public static let badPath = Code(name: "badPath")
     /// The number of interrupt vectors is not possible.
     public static let badVectorCount = Code(name: "badVectorCount")
     /// The MSI-X table or pending bit array does not fit where it is declared.

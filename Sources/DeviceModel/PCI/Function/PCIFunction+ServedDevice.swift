@@ -8,7 +8,8 @@ extension PCIFunction: ServedDevice {
       let isROM = index == PCIRegionIndex.expansionROM
       layouts[index] = RegionLayout(
         byteCount: region.byteCount, rights: isROM ? [.read] : [.read, .write],
-        mapping: mappings[index])
+        mapping: mappings[index], paths: paths(ofBAR: index),
+        isPortIO: hardware.bars.contains { $0.index == index && $0.kind == .io })
     }
     let interrupts = hardware.interrupts
     let messages: InterruptFlags = [.eventfd, .maskable]
@@ -56,7 +57,15 @@ extension PCIFunction: ServedDevice {
   public func quiesce(_ reason: QuiesceReason, _ completion: QuiesceCompletion) -> Quiescence {
     scheduler.pause()
     interruptController.setQuiet(true)
-    return device?.quiesce(reason, completion) ?? .done
+    guard let services, !contentLoops.isEmpty else {
+      return device?.quiesce(reason, completion) ?? .done
+    }
+    // An access that a reset has voided may still run there.
+    services.settle(contentLoops) { [weak self] in
+      guard let device = self?.device else { return completion.done() }
+      if case .done = device.quiesce(reason, completion) { completion.done() }
+    }
+    return .notYet
   }
 
   /// Lets the device work again.

@@ -26,27 +26,34 @@ public final class PCIFunction {
   let scheduler: PCIScheduler
   var services: DeviceServices?
   private let backendObject: AnyObject?
-  private var contents: [ContentPlace: Content] = [:]
+  var contents: [ContentPlace: Content] = [:]
   private(set) var regions: [Int: Region] = [:]
   /// What clients may map, by BAR.
   var mappings: [Int: RegionMapping] = [:]
   private(set) var device: (any PCIDevice)?
   var isRealised = false
+  /// The loops that run contents of BARs, the function's own left out.
+  var contentLoops: [EventLoop] = []
   /// The threads of the device's further loops.
   var workers: [LoopThread] = []
 
-  private struct ContentPlace: Hashable {
+  struct ContentPlace: Hashable {
     var bar: Int
     var name: String
   }
 
-  private struct Content {
+  struct Content {
     var declaration: BARContent
     var block: AnyRegisterBlock?
     var memory: DeviceMemory?
     var sharedMemory: SharedDeviceMemory?
     /// What answers accesses; the block or the memory, unless the device put something before it.
     var handler: (any RegionHandler)?
+    /// What runs the handler; nil for the function's loop.
+    var loop: EventLoop?
+    var isConcurrent = false
+    /// How parts of it wish to be reached now.
+    var paths: [RegionPath] = []
   }
 
   /// Makes a device of the given kind, with its function.
@@ -92,6 +99,7 @@ public final class PCIFunction {
       for content in bar.contents {
         contents[ContentPlace(bar: bar.index, name: content.name)] = try Self.realise(
           content, backing?.memory)
+        contents[ContentPlace(bar: bar.index, name: content.name)]?.paths = content.paths
       }
     }
     device = try make(self)
@@ -147,14 +155,15 @@ public final class PCIFunction {
       var ranges: [RegionRange] = []
       for content in bar.contents {
         let place = ContentPlace(bar: bar.index, name: content.name)
-        guard let handler = contents[place]?.handler else {
+        guard let realised = contents[place], let handler = realised.handler else {
           throw PCIHardwareError(
             .badContent,
             "BAR \(bar.index): the device gave no handler for \"\(content.name)\"")
         }
         ranges.append(
           RegionRange(
-            offset: RegionOffset(content.offset), byteCount: content.byteCount, handler: handler))
+            offset: RegionOffset(content.offset), byteCount: content.byteCount, handler: handler,
+            loop: realised.loop, isConcurrent: realised.isConcurrent))
       }
       ranges += interruptRanges(in: bar)
       regions[bar.index] = try Region(byteCount: bar.byteCount, ranges: ranges)
