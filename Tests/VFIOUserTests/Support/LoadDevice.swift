@@ -67,19 +67,16 @@ final class LoadDevice: ServedDevice {
 
   let shared: Shared
   let workers: [Worker]
-  private let paths: [RegionPath]
   private var services: DeviceServices?
 
-  init(loops: [EventLoop], shared: Shared, paths: [RegionPath] = []) {
+  init(loops: [EventLoop], shared: Shared) {
     self.shared = shared
-    self.paths = paths
     workers = loops.enumerated().map { Worker($0.element, shared, base: UInt64(512 * $0.offset)) }
   }
 
   var layout: DeviceLayout {
     DeviceLayout(
-      flags: .reset,
-      regions: [RegionLayout(byteCount: 128, rights: [.read, .write], paths: paths)],
+      flags: .reset, regions: [RegionLayout(byteCount: 128, rights: [.read, .write])],
       interrupts: [])
   }
 
