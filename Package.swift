@@ -77,6 +77,7 @@ let package = Package(
         "CVFIOUserLinux",
         "BlockStorage",
         "EmulatedDevices",
+        "IORegionRing",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -1,4 +1,5 @@
 import DeviceModel
+import IORegionRing
 import Logging
 import VFIOUser
 
@@ -56,6 +57,7 @@ public struct DeviceRunner {
         loop: loop, logger: logger)
       var deviceOptions = DeviceOptions()
       deviceOptions.onDisconnect = options.onDisconnect
+      if options.ioEngine == .ring { deviceOptions.ioRegionEngine = IORegionRing() }
       let host = DeviceHost(device: function, loop: loop, options: deviceOptions, logger: logger)
       return DeviceServer(host: host, logger: logger)
     } catch let error as ProgramError {

@@ -6,7 +6,8 @@ import VFIOUser
 /// The command line that every device program has.
 ///
 /// `--socket-path PATH | --fd N [--set KNOB=VALUE]... [--backend SPEC] [--namespace SPEC]...
-/// [--poll never|adaptive|always] [--on-disconnect keep|reset] [--log-level L]`
+/// [--poll never|adaptive|always] [--io-engine epoll|io_uring] [--on-disconnect keep|reset]
+/// [--log-level L]`
 public struct ServeOptions: ParsableArguments {
   /// Where to listen.
   @Option(
@@ -50,6 +51,22 @@ public struct ServeOptions: ParsableArguments {
       "Whether to look for messages before sleeping: never, shortly after the last one, or always.",
       valueName: "mode"))
   public var poll: PollingMode = .adaptive
+
+  /// What serves the descriptors that registers are reached over.
+  public enum IOEngine: String, CaseIterable, Sendable, ExpressibleByArgument {
+    /// epoll.
+    case epoll
+    /// io_uring, where the kernel has it, else epoll.
+    case ring = "io_uring"
+  }
+
+  /// What serves the descriptors that registers are reached over.
+  @Option(
+    name: .customLong("io-engine"),
+    help: ArgumentHelp(
+      "Serve the descriptors that registers are reached over with epoll or io_uring.",
+      valueName: "engine"))
+  public var ioEngine: IOEngine = .epoll
 
   /// What happens to the device's state when the client goes away.
   @Option(

@@ -27,6 +27,7 @@ import VFIOUser
     Mistake("serve edu --fd -1", 64, "--fd"),
     Mistake("serve edu --socket-path", 64, "--socket-path"),
     Mistake("serve edu --socket-path x --poll sometimes", 64, "'never', 'adaptive' or 'always'"),
+    Mistake("serve edu --socket-path x --io-engine aio", 64, "'epoll' and 'io_uring'"),
     Mistake("serve edu --socket-path x --on-disconnect forget", 64, "'keep' and 'reset'"),
     Mistake("serve edu --socket-path x --log-level loud", 64, "trace - debug - info"),
     Mistake("serve edu --socket-path x --frobnicate", 64, "--frobnicate"),
@@ -73,7 +74,7 @@ import VFIOUser
     let own = try Program.run("Ticker", ["--help"])
     #expect(tool.ending == .exited(0) && own.ending == .exited(0))
     #expect(options(tool.output) == options(own.output))
-    #expect(options(own.output).count == 9)
+    #expect(options(own.output).count == 10)
     #expect(own.output.contains("shortest-period (integer from 1 to 1000; default 1)"))
   }
 

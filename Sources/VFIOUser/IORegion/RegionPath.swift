@@ -30,7 +30,7 @@ public struct RegionPath: Hashable, Sendable {
   /// The wish.
   public var kind: Kind
   /// Paths of a region with the same number share one descriptor, and so one access in flight; for
-  /// ioregionfds. Paths whose ranges run on different loops cannot.
+  /// ioregionfds. Paths whose ranges run on different loops get a descriptor for each loop.
   public var descriptorGroup: Int
 
   /// Makes a path.

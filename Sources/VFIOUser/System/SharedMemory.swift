@@ -46,6 +46,14 @@ public final class SharedMemory: Sendable {
   /// The kernel's number of the memory file, for a call that borrows it. Never close it.
   public var rawDescriptor: CInt { descriptor.rawValue }
 
+  /// Where the memory is mapped in this process, as a number: for a kernel interface that takes the address
+  /// and nothing else (`KVM_SET_USER_MEMORY_REGION`). It is valid as long as this object lives; nobody
+  /// makes a pointer of it.
+  package var hostAddress: UInt64 {
+    // Safety: the pointer becomes a number; nothing is dereferenced.
+    unsafe UInt64(UInt(bitPattern: mapping.start))
+  }
+
   /// Whether the peer shrank the file, so that a part of the memory is gone.
   public var isLost: Bool { mapping.isLost }
 

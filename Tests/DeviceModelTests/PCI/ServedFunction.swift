@@ -13,7 +13,7 @@ final class ServedFunction {
 
   /// - Parameter make: makes the function on its loop.
   init(
-    options: DeviceOptions = DeviceOptions(),
+    options: DeviceOptions = DeviceOptions(), clientOptions: ClientOptions = ClientOptions(),
     _ make: @escaping @Sendable (EventLoop) throws -> PCIFunction
   ) throws {
     var ends: [CInt] = [-1, -1]
@@ -36,7 +36,8 @@ final class ServedFunction {
       }
       finished.signal()
     }
-    client = try DeviceClient.connect(adopting: OwnedDescriptor(adopting: ends[1]))
+    client = try DeviceClient.connect(
+      adopting: OwnedDescriptor(adopting: ends[1]), options: clientOptions)
   }
 
   deinit {

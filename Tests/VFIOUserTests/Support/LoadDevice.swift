@@ -67,16 +67,19 @@ final class LoadDevice: ServedDevice {
 
   let shared: Shared
   let workers: [Worker]
+  private let paths: [RegionPath]
   private var services: DeviceServices?
 
-  init(loops: [EventLoop], shared: Shared) {
+  init(loops: [EventLoop], shared: Shared, paths: [RegionPath] = []) {
     self.shared = shared
+    self.paths = paths
     workers = loops.enumerated().map { Worker($0.element, shared, base: UInt64(512 * $0.offset)) }
   }
 
   var layout: DeviceLayout {
     DeviceLayout(
-      flags: .reset, regions: [RegionLayout(byteCount: 128, rights: [.read, .write])],
+      flags: .reset,
+      regions: [RegionLayout(byteCount: 128, rights: [.read, .write], paths: paths)],
       interrupts: [])
   }
 
