@@ -21,6 +21,11 @@ int cvfu_seals(int descriptor) {
   return seals < 0 ? -errno : seals;
 }
 
+bool cvfu_is_sealed_against_shrinking(int descriptor) {
+  int seals = fcntl(descriptor, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
 void *cvfu_map(int descriptor, uint64_t offset, size_t byte_count, bool readable, bool writable,
                int *error) {
   int protection = PROT_NONE;

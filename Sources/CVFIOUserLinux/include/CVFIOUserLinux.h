@@ -26,10 +26,6 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
-#ifndef F_SEAL_SHRINK
-#define F_SEAL_SHRINK 0x0002
-#endif
-
 /// The most descriptors that one message can carry (the kernel's SCM_MAX_FD).
 #define CVFU_MAX_DESCRIPTORS 253
 
@@ -54,6 +50,9 @@ int cvfu_shared_memory(const char *name, uint64_t byte_count);
 
 /// The seals of a memory file, or -errno where it has none.
 int cvfu_seals(int descriptor);
+
+/// Whether a memory file cannot become shorter any more.
+bool cvfu_is_sealed_against_shrinking(int descriptor);
 
 /// How many CPUs the calling thread may run on, or -errno.
 int cvfu_allowed_cpu_count(void);
@@ -108,6 +107,21 @@ int cvfu_futex_wait(const void *word, uint32_t expected, uint64_t deadline);
 
 /// Wakes everybody who sleeps on the word. Returns how many, or -errno.
 int cvfu_futex_wake(const void *word);
+
+// --- Eventfds whose open file a peer shares, and may make blocking at any time ---
+
+/// Adds one to an eventfd, unless it would block. Returns 0 or -errno.
+int cvfu_event_signal(int descriptor);
+
+/// Sets an eventfd to zero without blocking. Returns 0 or -errno.
+int cvfu_event_consume(int descriptor);
+
+/// What cvfu_event_wait found.
+enum { CVFU_EVENT_RAISED = 1, CVFU_PEER_GONE = 2 };
+
+/// Waits until the eventfd is raised or the peer of a socket (-1 for none) is gone, for at most so many
+/// milliseconds. Returns what it found, 0 when the time is over, or -errno; -EINTR after a signal.
+int cvfu_event_wait(int event, int liveness, int milliseconds);
 
 // --- Guard against files that shrink under a mapping (SIGBUS) ---
 

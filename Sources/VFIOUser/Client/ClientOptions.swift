@@ -19,6 +19,9 @@ public struct ClientOptions: Sendable {
   public var migration: Capabilities.Migration? = Capabilities.Migration()
   /// Whether to offer the extension `posted`: the server may say which writes nobody need wait for.
   public var offersPostedMessages = false
+  /// Whether to offer the extension `mailbox`: the server may give shared memory, which a monitor reaches
+  /// without a system call, in the place of a socket for accesses; see ``MailboxPort``.
+  public var offersMailbox = false
   /// Called when the server says that a region's descriptors or mappable areas have changed; the
   /// region's index is given. The extension `region_changed` is offered only where this is set.
   ///
@@ -53,6 +56,7 @@ public struct ClientOptions: Sendable {
   private var offeredExtensions: [String: JSONValue]? {
     var offers = extensions ?? [:]
     if offersPostedMessages { offers[Capabilities.Extension.posted.rawValue] = .bool(true) }
+    if offersMailbox { offers[Capabilities.Extension.mailbox.rawValue] = .bool(true) }
     if onRegionChanged != nil {
       offers[Capabilities.Extension.regionChanged.rawValue] = .bool(true)
     }

@@ -11,12 +11,20 @@ struct IORegionEnds {
   let device: any IORegionDeviceEnd
 
   /// How many descriptors the client gets, by what was agreed on.
-  static func descriptorCount(_ agreed: Capabilities) -> Int { 1 }
+  static func descriptorCount(_ agreed: Capabilities) -> Int {
+    agreed.offers(.mailbox) ? MailboxStore.descriptorCount : 1
+  }
 
   /// Makes the ends of an ioregionfd, or what takes its place where that was agreed on.
   ///
   /// - Throws: `EMFILE`, `ENFILE` or `ENOMEM`.
   static func make(_ agreed: Capabilities) throws(Errno) -> IORegionEnds {
+    // Where the system has no room for three descriptors, it may have for one.
+    if agreed.offers(.mailbox), let store = try? MailboxStore(),
+      let client = try? store.monitorDescriptors()
+    {
+      return IORegionEnds(kind: .mailbox, client: client, device: store)
+    }
     var ends: [CInt] = [-1, -1]
     // Safety: the kernel writes two entries into an array of two.
     let result = unsafe ends.withUnsafeMutableBufferPointer { list in

@@ -25,7 +25,7 @@ public struct DeviceOptions: Sendable {
   /// Whether a client that offers a second socket for the server's commands gets one.
   public var offersTwinSocket = true
   /// The extensions of this package that clients may use when they offer them, too.
-  public var extensions: Set<Capabilities.Extension> = [.posted, .regionChanged]
+  public var extensions: Set<Capabilities.Extension> = [.mailbox, .posted, .regionChanged]
   /// What serves the sockets of ioregionfds; nil for epoll.
   public var ioRegionEngine: (any IORegionEngine)?
   /// How clients lay out DMA messages.

@@ -61,6 +61,12 @@ public struct EventDescriptor: ~Copyable, Sendable {
     return count == 8 ? value : nil
   }
 
+  /// As `signal`, for a counter that a hostile peer may make blocking or fill at any time.
+  func signalWarily() { _ = cvfu_event_signal(descriptor.rawValue) }
+
+  /// Sets the counter to zero; as `signalWarily`.
+  func consumeWarily() { _ = cvfu_event_consume(descriptor.rawValue) }
+
   /// Waits until the counter is raised and takes its value.
   ///
   /// - Parameter timeout: the longest wait, rounded up to milliseconds.

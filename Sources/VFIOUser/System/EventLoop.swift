@@ -31,6 +31,7 @@ public final class EventLoop: @unchecked Sendable {
   private var watches: [Watch?] = []
   private var freeWatches: [Int] = []
   private let pollers = PollerTable()
+  private let sleepers = SleeperTable()
   private var timers: TimerQueue
   private var waiting: SpinPolicy
   private var ready: [epoll_event]
@@ -191,6 +192,15 @@ public final class EventLoop: @unchecked Sendable {
   /// Ends a poller; it may be the one that is running.
   public func removePoller(_ token: PollerToken) { pollers.remove(token) }
 
+  /// Tells `sleeper` from now on when the loop falls asleep and when it wakes.
+  func addSleeper(_ sleeper: any LoopSleeper) {
+    assert(isCurrent)
+    sleepers.add(sleeper)
+  }
+
+  /// Ends that; from any of the sleeper's own methods, too.
+  func removeSleeper(_ sleeper: any LoopSleeper) { sleepers.remove(sleeper) }
+
   /// Tells the loop that a message was handled: more may follow at once, so spinning may pay.
   package func noteActivity() { waiting.noteActivity() }
 
@@ -239,7 +249,10 @@ public final class EventLoop: @unchecked Sendable {
       isAsleep.store(false, ordering: .relaxed)
       return
     }
-    try wait(milliseconds: deadline.map(\.remainingMilliseconds) ?? -1)
+    // Work that came before it would have been announced is done by now: no sleep, but a look at
+    // everything else.
+    let hasWorked = !sleepers.isEmpty && sleepers.fallAsleep()
+    try wait(milliseconds: hasWorked ? 0 : deadline.map(\.remainingMilliseconds) ?? -1)
     waiting.didWake(asleepSince)
   }
 
@@ -308,6 +321,7 @@ public final class EventLoop: @unchecked Sendable {
     // Before the handlers run: what they post needs no wake-up. Relaxed: a wake-up too many is harmless.
     let error = Errno.current
     isAsleep.store(false, ordering: .relaxed)
+    if sleepers.areAsleep { sleepers.wake() }
     if count < 0 {
       guard error == .interrupted else { throw error }
       return false

@@ -55,7 +55,8 @@ public enum Negotiation {
     var agreed = reply.capabilities ?? Capabilities()
     guard !(agreed.supportsWriteMultiple ?? false) || proposed.supportsWriteMultiple == true,
       agreed.migration == nil || proposed.migration != nil,
-      agreed.extensions == nil || proposed.extensions != nil
+      agreed.extensions == nil || proposed.extensions != nil,
+      Self.names(in: agreed.extensions).isSubset(of: Self.names(in: proposed.extensions))
     else { throw WireError(.badCapability, "the server granted what was not proposed") }
     if let twin = agreed.twinSocket, twin.isSupported {
       guard proposed.twinSocket?.isSupported == true else {
@@ -72,6 +73,10 @@ public enum Negotiation {
     agreed.maximumDMAMapCount = min(agreed.effectiveDMAMapCount, proposed.effectiveDMAMapCount)
     agreed.pageSizes = try common(agreed.effectivePageSizes, proposed.effectivePageSizes)
     return agreed
+  }
+
+  private static func names(in extensions: [String: JSONValue]?) -> Set<String> {
+    Set(extensions.map { Array($0.keys) } ?? [])
   }
 
   /// What both sides can do, of what the client proposed.

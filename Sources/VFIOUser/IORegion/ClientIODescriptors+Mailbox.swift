@@ -1,0 +1,33 @@
+import CVFIOUserLinux
+
+extension ClientIODescriptors {
+  /// The monitor's end of the mailbox that an entry names.
+  ///
+  /// A mailbox has one end on this side: entries with the same `descriptorIndex` share one port, and it is
+  /// made once for each answer of the server's.
+  ///
+  /// - Parameters:
+  ///   - entry: one of `entries`, of the kind `mailbox`.
+  ///   - client: the session that the descriptors came over.
+  ///   - polling: how a thread waits for a response.
+  /// - Throws: `ENOTSUP` where mailboxes were not agreed on; `EINVAL` for another kind of entry and for
+  ///   descriptors that make no mailbox; `EMFILE` when no descriptor is left.
+  public func makeMailboxPort(
+    for entry: RegionIODescriptor, client: DeviceClient, polling: PollingMode = .adaptive
+  ) throws(Errno) -> MailboxPort {
+    guard client.capabilities.offers(.mailbox) else { throw .notSupported }
+    let index = Int(entry.descriptorIndex)
+    guard entry.kind == .mailbox, index < descriptorCount,
+      let memory = rawDescriptor(at: index), let commandEvent = rawDescriptor(at: index + 1),
+      let responseEvent = rawDescriptor(at: index + 2)
+    else { throw .invalidArgument }
+    return try MailboxPort(
+      memory: Self.duplicate(memory), commandEvent: Self.duplicate(commandEvent),
+      responseEvent: Self.duplicate(responseEvent), client: client, polling: polling)
+  }
+
+  /// A second descriptor for an open file of this object's.
+  private static func duplicate(_ descriptor: CInt) throws(Errno) -> OwnedDescriptor {
+    OwnedDescriptor(adopting: try Errno.checkShim(cvfu_duplicate(descriptor)))
+  }
+}
