@@ -21,8 +21,9 @@ ssize_t cvfu_receive(int socket, void *buffer, size_t byte_count, int *descripto
   ssize_t count;
   do {
     count = recvmsg(socket, &message, (waiting ? 0 : MSG_DONTWAIT) | MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0) return -errno;
+  } while (count < 0 && errno == EINTR && !waiting);
+  // A signal ends a wait early; who waits knows for how much longer.
+  if (count < 0) return errno == EINTR ? -EAGAIN : -errno;
   *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
   if (message.msg_controllen == 0) return count;
   size_t stored = 0;

@@ -26,6 +26,10 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#ifndef F_SEAL_SHRINK
+#define F_SEAL_SHRINK 0x0002
+#endif
+
 /// The most descriptors that one message can carry (the kernel's SCM_MAX_FD).
 #define CVFU_MAX_DESCRIPTORS 253
 

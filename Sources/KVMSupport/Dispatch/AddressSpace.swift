@@ -1,24 +1,47 @@
+import Synchronization
 import VFIOUser
 
 /// The guest's physical addresses and ports: who answers what.
 ///
 /// Exactly one mechanism answers an access. An ioeventfd takes the writes that match it; else what the
-/// address belongs to answers: memory, a handler of the monitor's, or a part of a device's region by
-/// the path that its plan chose. An access that straddles parts is split at their borders, the lower
-/// address first. What belongs to nobody reads as all-ones and ignores writes.
+/// address belongs to answers: memory, a range that goes over a port, a handler of the monitor's, or a
+/// part of a device's region by the path that its plan chose. An access that straddles parts is split at
+/// their borders, the lower address first, and again where a port takes only 1, 2, 4 or 8 bytes. What
+/// belongs to nobody reads as all-ones and ignores writes, and so does what a lost server answered for.
 ///
-/// Threads: any. Placing and removing may happen while vCPUs access: an access uses the map that was
-/// valid when it began.
-public final class AddressSpace: Sendable {
+/// Threads: any. Placing and removing may happen while vCPUs access, and on a vCPU's own thread from
+/// inside an access: each access uses the map that was valid when it began. An access that was
+/// interrupted finishes where it began.
+public final class AddressSpace: @unchecked Sendable {
   /// What takes accesses over, or nil when every access comes here.
   public let hypervisor: (any Hypervisor)?
-  private let onEvent: @Sendable (AddressSpaceEvent) -> Void
+  /// The ranges that go over ports from here; unused when the hypervisor provides for them.
+  public let ioRegions = IORegionTable()
+  let onEvent: @Sendable (AddressSpaceEvent) -> Void
+
+  struct HandlerPlacement {
+    let handler: any GuestAccessHandler
+    let space: GuestSpace
+    let start: UInt64
+    let last: UInt64
+  }
+
+  /// Guards the placements and `map`. Lock order: this one, then a window's, the table's or the
+  /// hypervisor's own. Never held while an access is carried out or `onEvent` is called.
+  let lock = ConditionLock()
+  var windows: [WindowPlacement] = []
+  var handlers: [HandlerPlacement] = []
+  var memories: [MemorySlot] = []
+  private var map = AddressMap()
+  /// Counts the maps. Stored with release ordering under the lock; pairs with the acquiring load of
+  /// each access, which then takes the new map under the lock.
+  private let generation = Atomic<Int>(1)
 
   /// Makes an empty space.
   ///
   /// - Parameters:
   ///   - hypervisor: what takes accesses over; nil for a processor in software.
-  ///   - onEvent: called once for each loss, on the thread of the vCPU that met it, without a lock.
+  ///   - onEvent: called once for each loss, on the thread that met it, without a lock.
   public init(
     hypervisor: (any Hypervisor)? = nil,
     onEvent: @escaping @Sendable (AddressSpaceEvent) -> Void = { _ in }
@@ -27,75 +50,66 @@ public final class AddressSpace: Sendable {
     self.onEvent = onEvent
   }
 
-  // MARK: Accesses
+  /// What sends accesses over ports: the hypervisor's provider, else the table.
+  var provider: any IORegionProvider { hypervisor?.ioRegionProvider ?? ioRegions }
 
-  /// Carries an access out on the calling vCPU's thread.
-  ///
-  /// - Parameter progress: the vCPU's own; after `.interrupted` call again with the same access.
-  public func access(
-    _ access: GuestAccess, _ progress: inout AccessProgress
-  ) -> AccessOutcome {
-    .done(access.value == nil ? UInt64.max.truncated(toByteCount: access.byteCount) : 0)
-  }
+  // MARK: Maps
 
-  /// Reads 1 to 8 bytes, whatever signals come.
-  public func read(
-    _ space: GuestSpace = .memory, at address: GuestAddress, byteCount: Int
-  ) -> UInt64 {
-    finish(.read(space, at: address, byteCount: byteCount))
-  }
-
-  /// Writes the low 1 to 8 bytes of `value`, whatever signals come.
-  public func write(
-    _ value: UInt64, _ space: GuestSpace = .memory, at address: GuestAddress, byteCount: Int
-  ) {
-    _ = finish(.write(value, space, at: address, byteCount: byteCount))
-  }
-
-  private func finish(_ access: GuestAccess) -> UInt64 {
-    var progress = AccessProgress()
-    while true {
-      if case .done(let value) = self.access(access, &progress) { return value }
+  /// Makes sure that `progress` has the present map.
+  @inline(__always)
+  func adoptMap(_ progress: inout AccessProgress) -> AddressMap {
+    if let map = progress.map, progress.generation == generation.load(ordering: .acquiring) {
+      return map
+    }
+    return lock.withLock {
+      progress.map = map
+      progress.generation = generation.load(ordering: .relaxed)
+      return map
     }
   }
 
-  // MARK: Placement
-
-  /// Shows a window at `address`; one that is placed already moves there.
-  ///
-  /// - Throws: `EEXIST` where something else is placed already, and `EINVAL` where the window leaves
-  ///   the space; the window stays where it was then.
-  public func place(
-    _ window: RegionWindow, in space: GuestSpace = .memory, at address: GuestAddress
-  ) throws(Errno) {
+  /// Publishes a map of what is placed now. The caller holds the lock.
+  func publish() {
+    var entries: [GuestSpace: [AddressMap.Entry]] = [:]
+    var events: [GuestSpace: [AddressMap.Event]] = [:]
+    for window in windows {
+      entries[window.space, default: []] += window.entries
+      events[window.space, default: []] += window.ownEvents
+    }
+    for handler in handlers {
+      entries[handler.space, default: []].append(
+        AddressMap.Entry(
+          start: handler.start, last: handler.last, base: handler.start,
+          target: .handler(handler.handler)))
+    }
+    for memory in memories {
+      let start = memory.address.rawValue
+      entries[.memory, default: []].append(
+        AddressMap.Entry(
+          start: start, last: start + (memory.byteCount - 1), base: start,
+          target: .memory(memory)))
+    }
+    var regions: [GuestSpace: [AddressMap.Entry]] = [:]
+    for space in GuestSpace.allCases {
+      regions[space] = ioRegions.regions(in: space).map { region in
+        let window = windows.first { $0.part(of: region) != nil }
+        return AddressMap.Entry(
+          start: region.address.rawValue, last: region.last, base: region.address.rawValue,
+          target: .region(region, window?.part(of: region), window?.window))
+      }
+    }
+    map = AddressMap(entries, regions, events)
+    generation.wrappingAdd(1, ordering: .releasing)
   }
 
-  /// Takes a window away; nothing happens when it is not placed.
-  public func remove(_ window: RegionWindow) {
-  }
-
-  /// Reaches a window in another way from now on, wherever it is placed.
-  public func replan(_ window: RegionWindow, _ plan: RegionPlan) {
-  }
-
-  /// Lets the monitor answer a range itself; throws as for a window.
-  public func place(
-    _ handler: any GuestAccessHandler, in space: GuestSpace = .memory, at address: GuestAddress,
-    byteCount: UInt64
-  ) throws(Errno) {
-  }
-
-  /// Takes a handler away from wherever it is placed.
-  public func remove(_ handler: any GuestAccessHandler) {
-  }
-
-  /// Shows memory: as a slot of the hypervisor if there is one.
-  ///
-  /// - Throws: as for a window, and what the hypervisor throws.
-  public func place(_ memory: MemorySlot) throws(Errno) {
-  }
-
-  /// Takes the memory away that begins at `address`; throws `ENOENT` where none does.
-  public func removeMemory(at address: GuestAddress) throws(Errno) {
+  /// Forgets the ranges of a port that failed, and tells the monitor, once.
+  func portFailed(_ port: any IORegionPort, _ failure: IORegionFailure) {
+    let news = lock.withLock { () -> AddressSpaceEvent? in
+      let window = windows.first { $0.regions.contains { $0.port === port } }?.window
+      guard ioRegions.drop(port) else { return nil }
+      publish()
+      return AddressSpaceEvent(.portFailed(failure), window: window)
+    }
+    if let news { onEvent(news) }
   }
 }

@@ -30,4 +30,7 @@ public struct GuestAccess: Hashable, Sendable {
     self.byteCount = byteCount
     self.value = value
   }
+
+  @inline(__always)
+  var isRead: Bool { value == nil }
 }

@@ -15,6 +15,6 @@ public protocol IORegionProvider: AnyObject, Sendable {
   /// themselves, and their accesses exit.
   /// - Throws: `EINVAL` for an empty range, one that leaves its address space, one that overlaps
   ///   another without being equal to it, and for flags that are not known; `ENOENT` when there is
-  ///   nothing to remove.
+  ///   nothing to remove; `EBADF` for a port that is closed.
   func set(_ region: IORegionAssignment) throws(Errno)
 }

@@ -3,7 +3,7 @@ import VFIOUser
 /// One region of a device that can be placed in an address space: a BAR.
 ///
 /// Threads: any.
-public final class RegionWindow: Sendable {
+public final class RegionWindow: @unchecked Sendable {
   /// A range of the region, as offsets in bytes, that the monitor answers itself.
   public struct Intercept: Sendable {
     /// Which bytes of the region.
@@ -18,8 +18,23 @@ public final class RegionWindow: Sendable {
     }
   }
 
+  /// How often each mechanism handled an access to a part.
+  public struct Usage: Sendable {
+    /// The part.
+    public var part: RegionPart
+    /// The mechanisms that were used. What a hypervisor handled by itself is not seen.
+    public var counts: [AccessMechanism: Int]
+  }
+
   /// Where messages go.
   public let region: any DeviceRegion
+  private let intercepts: [Intercept]
+
+  /// Guarded by `lock`, as everything below. Lock order: an address space's, then this one.
+  private var currentLayout: WindowLayout
+  private var placementFallbacks: [RegionFallback] = []
+  private var reported: Set<ClientError.Code> = []
+  private let lock = ConditionLock()
 
   /// Makes a window that is placed nowhere yet.
   ///
@@ -30,8 +45,55 @@ public final class RegionWindow: Sendable {
   ///     the plan, and what lies outside of the region is ignored.
   public init(region: any DeviceRegion, plan: RegionPlan, intercepts: [Intercept] = []) {
     self.region = region
+    self.intercepts = intercepts
+    currentLayout = WindowLayout(plan, region, intercepts)
+  }
+
+  /// Makes a window on a region of a client; its messages are messages also where it is mapped.
+  public convenience init(
+    region: ClientRegion, plan: RegionPlan, intercepts: [Intercept] = []
+  ) {
+    self.init(
+      region: region.withoutMappings as any DeviceRegion, plan: plan, intercepts: intercepts)
   }
 
   /// The length in bytes.
   public var byteCount: UInt64 { region.info.byteCount }
+
+  /// The parts, and how often each was used since the window got its plan.
+  public var usage: [Usage] {
+    layout.parts.map { Usage(part: $0.part, counts: $0.counters.counts) }
+  }
+
+  /// The writes that signal eventfds.
+  public var events: [RegionEvent] { layout.events }
+
+  /// What is not reached as the server wished, and why: by the plan, or where the window is placed.
+  public var fallbacks: [RegionFallback] {
+    lock.withLock { currentLayout.fallbacks + placementFallbacks }
+  }
+
+  // MARK: For the address space
+
+  var layout: WindowLayout { lock.withLock { currentLayout } }
+
+  func adopt(_ plan: RegionPlan) {
+    let layout = WindowLayout(plan, region, intercepts)
+    lock.withLock {
+      currentLayout = layout
+      placementFallbacks = []
+      reported = []
+    }
+  }
+
+  func note(placement fallbacks: [RegionFallback]) {
+    lock.withLock { placementFallbacks = fallbacks }
+  }
+
+  /// Whether a failure of the region's messages is worth an event: true once for each kind.
+  func isNews(_ error: ClientError) -> Bool {
+    // A device that refuses an access answers for itself.
+    guard error.code != .rejected, error.code != .shortTransfer else { return false }
+    return lock.withLock { reported.insert(error.code).inserted }
+  }
 }

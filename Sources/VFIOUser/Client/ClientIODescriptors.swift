@@ -44,4 +44,12 @@ public final class ClientIODescriptors: Sendable {
   public func rawDescriptor(at index: Int) -> CInt? {
     owned.indices.contains(index) ? owned[index].descriptor.rawValue : nil
   }
+
+  /// A second descriptor of the same file, which the caller owns.
+  ///
+  /// - Throws: `EBADF` when there is none of that index, `EMFILE` or `ENFILE` when no more can be had.
+  public func duplicate(at index: Int) throws(Errno) -> OwnedDescriptor {
+    guard owned.indices.contains(index) else { throw .badFileDescriptor }
+    return try owned[index].descriptor.duplicate()
+  }
 }

@@ -24,6 +24,21 @@ public final class ClientRegion: Sendable {
   /// The parts that are mapped into this process.
   public var mappedAreas: [RegionArea] { areas.map(\.area) }
 
+  /// The same region, reached by messages alone.
+  public var withoutMappings: ClientRegion {
+    ClientRegion(client: client, info: info, areas: [])
+  }
+
+  /// The memory of a mapped area, which nobody can take away: to be shown to a guest.
+  ///
+  /// - Throws: `ENOENT` when the area is none of `mappedAreas`, `EPERM` when the server can shrink its
+  ///   file (it is not sealed), `EINVAL` when it is no memory file or does not consist of whole pages,
+  ///   else what mmap says.
+  public func sealedMemory(of area: RegionArea) throws(Errno) -> SharedMemory {
+    guard let mapped = areas.first(where: { $0.area == area }) else { throw .noSuchFileOrDirectory }
+    return try mapped.sealedMemory()
+  }
+
   // MARK: One value
 
   /// Reads a little-endian integer.

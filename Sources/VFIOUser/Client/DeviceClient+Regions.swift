@@ -35,7 +35,7 @@ extension DeviceClient {
     guard options.mapsRegions, info.flags.contains(.mmap), info.byteCount > 0,
       let box, let descriptor = box.take()
     else { return (info, []) }
-    return (info, map(info, descriptor.rawValue))
+    return (info, map(info, HeldDescriptor(descriptor)))
   }
 
   /// Asks for a region's information, and again with more room if the server needs it.
@@ -68,13 +68,13 @@ extension DeviceClient {
   }
 
   /// Maps what the server allows; a part that cannot be mapped is reached by messages.
-  private func map(_ info: RegionInfo, _ descriptor: CInt) -> [MappedArea] {
+  private func map(_ info: RegionInfo, _ file: HeldDescriptor) -> [MappedArea] {
     var parts = [RegionArea(offset: RegionOffset(0), byteCount: info.byteCount)]
     for case .sparseMap(let sparse) in info.capabilities { parts = sparse }
     return parts.prefix(256).compactMap { area in
       guard area.byteCount > 0 else { return nil }
       return try? MappedArea(
-        area, descriptor: descriptor, fileOffset: info.fileOffset,
+        area, file: file, fileOffset: info.fileOffset,
         isWritable: info.flags.contains(.write))
     }
   }

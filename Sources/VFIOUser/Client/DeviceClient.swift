@@ -144,6 +144,9 @@ public final class DeviceClient: @unchecked Sendable {
     return !channel.hasPeerHungUp
   }
 
+  /// The longest wait for a reply.
+  public var timeout: Duration { options.timeout }
+
   /// Whether the server's commands travel on a socket of their own.
   public var hasTwinSocket: Bool { twin != nil }
 

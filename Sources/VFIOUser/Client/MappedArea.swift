@@ -1,5 +1,4 @@
 import CVFIOUserLinux
-import Synchronization
 
 /// A part of a region that is mapped into this process: device memory that the server polls.
 ///
@@ -8,11 +7,16 @@ final class MappedArea: Sendable {
   /// Where the area lies in its region.
   let area: RegionArea
   private let mapping: MemoryMapping
+  /// Never taken out.
+  private let file: HeldDescriptor
+  private let start: UInt64
+  private let isWritable: Bool
 
   /// Maps the area; throws what mmap says, and EINVAL when the file is shorter than it claims.
   init(
-    _ area: RegionArea, descriptor: CInt, fileOffset: UInt64, isWritable: Bool
+    _ area: RegionArea, file: HeldDescriptor, fileOffset: UInt64, isWritable: Bool
   ) throws(Errno) {
+    let descriptor = file.rawValue
     var status = stat()
     // Safety: a local variable, for the time of the call.
     _ = try Errno.check(unsafe fstat(descriptor, &status))
@@ -23,9 +27,35 @@ final class MappedArea: Sendable {
       throw .invalidArgument
     }
     self.area = area
+    self.file = file
+    self.start = start
+    self.isWritable = isWritable
     mapping = try MemoryMapping(
       descriptor: descriptor, offset: start, byteCount: area.byteCount, readable: true,
       writable: isWritable)
+  }
+
+  /// The area's memory with a mapping of its own, to be shown to a guest.
+  ///
+  /// - Throws: `EPERM` when its file may shrink, `EINVAL` when it is no memory file or the area does
+  ///   not consist of whole pages of it, else what mmap says.
+  func sealedMemory() throws(Errno) -> SharedMemory {
+    let seals = try Errno.checkShim(cvfu_seals(file.rawValue))
+    guard seals & CInt(F_SEAL_SHRINK) != 0 else { throw .notPermitted }
+    let page = UInt64(MemoryMapping.pageSize)
+    guard start % page == 0, area.offset.rawValue % page == 0, area.byteCount % page == 0 else {
+      throw .invalidArgument
+    }
+    // Looked at again: before the seal it could still have shrunk.
+    var status = stat()
+    // Safety: a local variable, for the time of the call.
+    _ = try Errno.check(unsafe fstat(file.rawValue, &status))
+    guard start + area.byteCount <= UInt64(clamping: status.st_size) else {
+      throw .invalidArgument
+    }
+    return try SharedMemory(
+      adopting: OwnedDescriptor(adopting: try Errno.checkShim(cvfu_duplicate(file.rawValue))),
+      offset: start, byteCount: area.byteCount, writable: isWritable)
   }
 
   /// Where an access starts in the mapping, or nil when it is not wholly inside the area.
@@ -39,53 +69,14 @@ final class MappedArea: Sendable {
 
   /// Reads 1, 2, 4 or 8 aligned bytes by one load, anything else byte by byte.
   func readWord(at position: Int, byteCount: Int) throws(ClientError) -> UInt64 {
-    // Safety: `position` was checked against the area, whose mapping lives as long as self. The
-    // atomics are aligned by the switch, and pair with the server's release stores.
-    let base = unsafe mapping.start + position
-    let isAligned = Int(bitPattern: base) & (byteCount - 1) == 0
-    var word: UInt64 = 0
-    switch (byteCount, isAligned) {
-    case (8, true):
-      word = unsafe base.assumingMemoryBound(to: Atomic<UInt64>.self).pointee
-        .load(ordering: .acquiring)
-    case (4, true):
-      word = UInt64(
-        unsafe base.assumingMemoryBound(to: Atomic<UInt32>.self).pointee.load(ordering: .acquiring))
-    case (2, true):
-      word = UInt64(
-        unsafe base.assumingMemoryBound(to: Atomic<UInt16>.self).pointee.load(ordering: .acquiring))
-    default:
-      for index in 0..<byteCount {
-        let byte = unsafe (base + index).assumingMemoryBound(to: Atomic<UInt8>.self).pointee
-          .load(ordering: .acquiring)
-        word |= UInt64(byte) << UInt64(8 * index)
-      }
-    }
+    let word = mapping.readWord(at: position, byteCount: byteCount)
     try checkPresence()
     return word
   }
 
   /// Writes 1, 2, 4 or 8 aligned bytes by one store, anything else byte by byte.
   func writeWord(_ word: UInt64, at position: Int, byteCount: Int) throws(ClientError) {
-    // Safety: as for `readWord`; the stores pair with the server's acquire loads.
-    let base = unsafe mapping.start + position
-    let isAligned = Int(bitPattern: base) & (byteCount - 1) == 0
-    switch (byteCount, isAligned) {
-    case (8, true):
-      unsafe base.assumingMemoryBound(to: Atomic<UInt64>.self).pointee
-        .store(word, ordering: .releasing)
-    case (4, true):
-      unsafe base.assumingMemoryBound(to: Atomic<UInt32>.self).pointee
-        .store(UInt32(truncatingIfNeeded: word), ordering: .releasing)
-    case (2, true):
-      unsafe base.assumingMemoryBound(to: Atomic<UInt16>.self).pointee
-        .store(UInt16(truncatingIfNeeded: word), ordering: .releasing)
-    default:
-      for index in 0..<byteCount {
-        unsafe (base + index).assumingMemoryBound(to: Atomic<UInt8>.self).pointee
-          .store(UInt8(truncatingIfNeeded: word >> UInt64(8 * index)), ordering: .releasing)
-      }
-    }
+    mapping.writeWord(word, at: position, byteCount: byteCount)
     try checkPresence()
   }
 

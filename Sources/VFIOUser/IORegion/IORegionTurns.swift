@@ -44,6 +44,9 @@ final class IORegionTurns: @unchecked Sendable {
   /// The access that was sent and interrupted, if there is one; only for who has the turn.
   var inFlight: IORegionAnswer? { lock.withLock { state.inFlight } }
 
+  /// How many threads sleep until it is their turn.
+  var waiterCount: Int { lock.withLock { state.sleeperCount } }
+
   /// Waits for the turn of an access, or for its answer when it was sent before.
   ///
   /// Each turn is bounded by its own access, so this wait needs no bound.

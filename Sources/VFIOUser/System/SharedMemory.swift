@@ -46,6 +46,14 @@ public final class SharedMemory: Sendable {
   /// The kernel's number of the memory file, for a call that borrows it. Never close it.
   public var rawDescriptor: CInt { descriptor.rawValue }
 
+  /// Where the memory is mapped in this process, as a number: for a kernel interface that takes the address
+  /// and nothing else (`KVM_SET_USER_MEMORY_REGION`). It is valid as long as this object lives; nobody
+  /// makes a pointer of it.
+  package var hostAddress: UInt64 {
+    // Safety: the pointer becomes a number; nothing is dereferenced.
+    unsafe UInt64(UInt(bitPattern: mapping.start))
+  }
+
   /// Whether the peer shrank the file, so that a part of the memory is gone.
   public var isLost: Bool { mapping.isLost }
 
@@ -72,6 +80,28 @@ public final class SharedMemory: Sendable {
       guard let base = source.baseAddress else { return }
       unsafe (mapping.start + offset).copyMemory(from: base, byteCount: source.count)
     }
+    if mapping.isLost { throw .ioError }
+  }
+
+  /// Reads 1 to 8 bytes as a little-endian number: 1, 2, 4 or 8 aligned ones at once, others byte by
+  /// byte, with acquire ordering.
+  ///
+  /// - Throws: `EINVAL` past the end, `EIO` when the peer shrank the file.
+  public func readWord(at offset: Int, byteCount: Int) throws(Errno) -> UInt64 {
+    guard (1...8).contains(byteCount) else { throw .invalidArgument }
+    try check(offset, byteCount)
+    let word = mapping.readWord(at: offset, byteCount: byteCount)
+    if mapping.isLost { throw .ioError }
+    return word
+  }
+
+  /// Writes the low 1 to 8 bytes of a number, with release ordering; see `readWord`.
+  ///
+  /// The memory must have been mapped writable.
+  public func writeWord(_ word: UInt64, at offset: Int, byteCount: Int) throws(Errno) {
+    guard (1...8).contains(byteCount) else { throw .invalidArgument }
+    try check(offset, byteCount)
+    mapping.writeWord(word, at: offset, byteCount: byteCount)
     if mapping.isLost { throw .ioError }
   }
 

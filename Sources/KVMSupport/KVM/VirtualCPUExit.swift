@@ -1,0 +1,20 @@
+/// Why a virtual CPU stopped running.
+public enum VirtualCPUExit: Hashable, Sendable {
+  /// The guest reads where there is no memory. `VirtualCPU.complete(_:)` tells what it gets; all-ones if
+  /// nobody does. Up to 8 bytes: a wider access exits once for each 8.
+  case memoryRead(GuestAddress, byteCount: Int)
+  /// The guest writes where there is no memory, or where that is read-only.
+  case memoryWrite(GuestAddress, value: UInt64, byteCount: Int)
+  /// The guest reads a port; as for memory. Of a string instruction each element is an exit.
+  case portRead(GuestAddress, byteCount: Int)
+  /// The guest writes to a port. Of a string instruction each element is an exit.
+  case portWrite(GuestAddress, value: UInt64, byteCount: Int)
+  /// The guest halted, in a machine without interrupt controller.
+  case halted
+  /// The guest failed in handling a failure (a triple fault).
+  case shutdown
+  /// A kick, or any other signal to the thread. Run again to go on.
+  case interrupted
+  /// It cannot go on.
+  case failed(VirtualCPUFailure)
+}
