@@ -13,7 +13,7 @@ public struct GuestProgram: Hashable, Sendable {
   public let bytes: [UInt8]
 
   /// Every program.
-  public static let all: [GuestProgram] = [.accessScript]
+  public static let all: [GuestProgram] = [.accessScript, .eduDriver]
 
   /// Copies it into the guest's memory, whose first byte is at the guest's address 0.
   ///
