@@ -122,7 +122,8 @@ public final class VirtualCPU: @unchecked Sendable {
   /// thread waits for between two runs. Any thread.
   ///
   /// Several kicks may end one run. None is lost: a run that returns `.interrupted` returns it after
-  /// every kick that it stands for. An access is not repeated and not left out for it.
+  /// every kick that it stands for. An access is not repeated and not left out for it. A wait between two
+  /// runs that begins in the very moment of the kick may not notice, and lasts as long as it would.
   public func kick() {
     // Safety: the pointer is our own; the shim's kick is atomic.
     unsafe ckvm_kick(cpu)

@@ -17,4 +17,17 @@ public enum VirtualCPUExit: Hashable, Sendable {
   case interrupted
   /// It cannot go on.
   case failed(VirtualCPUFailure)
+
+  /// The access that it is, for an `AddressSpace`; nil when it is none.
+  public var access: GuestAccess? {
+    switch self {
+    case .memoryRead(let address, let byteCount): .read(at: address, byteCount: byteCount)
+    case .memoryWrite(let address, let value, let byteCount):
+      .write(value, at: address, byteCount: byteCount)
+    case .portRead(let address, let byteCount): .read(.port, at: address, byteCount: byteCount)
+    case .portWrite(let address, let value, let byteCount):
+      .write(value, .port, at: address, byteCount: byteCount)
+    case .halted, .shutdown, .interrupted, .failed: nil
+    }
+  }
 }

@@ -66,6 +66,32 @@ struct ManyCPUTests {
     #expect(try machine.interruptCount(vector: 0x51, cpu: 1) == 1)
   }
 
+  @Test("A guest starts another CPU itself, by INIT and start-up messages")
+  func startup() throws {
+    let machine = try AccessScriptMachine(kvm: KVM(), cpuCount: 2)
+    // In real mode at 0x7000, the vector of the start-up message: mov $0x600, %dx; mov $0x5a, %al;
+    // out %al, %dx
+    let code: [UInt8] = [0xba, 0x00, 0x06, 0xb0, 0x5a, 0xee]
+    try machine.memory.write(at: 0x7000, from: code.rawSpan)
+    let second = machine.cpus[1]
+    let runner = GuestThread { () -> VirtualCPUExit? in
+      while let exit = try? second.run() {
+        if exit != .interrupted { return exit }
+      }
+      return nil
+    }
+    let command = GuestAddress(0xfee0_0300)
+    let seen = try SeenAccesses(
+      [
+        .enableInterrupts,
+        .write(at: command + 0x10, 1 << 24, byteCount: 4),
+        .write(at: command, 0x4500, byteCount: 4),
+        .write(at: command, 0x4607, byteCount: 4),
+      ], on: machine)
+    #expect(seen.status == .done)
+    #expect(runner.join() == .portWrite(GuestAddress(0x600), value: 0x5a, byteCount: 1))
+  }
+
   @Test("Two machines in a process share device memory, and nothing else")
   func twoMachines() throws {
     let kvm = try KVM()
