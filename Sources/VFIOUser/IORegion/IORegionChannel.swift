@@ -147,7 +147,8 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
         spin.didWake(sleepStart)
       }
     }
-    if mayBlockInReceive {
+    // Spinning may have taken all of the time, and then nothing would bound a receive that blocks.
+    if mayBlockInReceive, deadline.remainingMilliseconds > 0 {
       // The socket's own timeout bounds this, and the watchdog if the server undid it.
       blockedUntil.store(deadline.nanoseconds, ordering: .relaxed)
       let outcome = receiveOnce(0)
