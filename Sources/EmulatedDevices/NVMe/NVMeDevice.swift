@@ -15,9 +15,11 @@ public final class NVMeDevice: PCIDevice {
       namespace, numbered from 1 in the order of the command line. Data goes straight between guest memory and \
       the storage where the guest's memory is shared.
 
-      Doorbells arrive as accesses. With --poll always a client may map their page instead: a command then takes no \
-      message, and each thread that serves queues keeps a processor busy. Shadow doorbells (Doorbell Buffer Config) \
-      work in both cases.
+      Doorbells arrive as accesses: with their values over a descriptor of their own (an ioregionfd), where the \
+      client can do that, and nobody waits for them; else by messages. With queue-threads each thread's queues have \
+      one. Once a driver has set up shadow doorbells (Doorbell Buffer Config), an eventfd takes the place of the \
+      value, until the next reset. With --poll always a client may map their page instead: a command then takes no \
+      message, and each thread that serves queues keeps a processor busy.
 
       Commands of I/O queues: Read, Write, Flush, Compare, Write Zeroes, Write Uncorrectable, Dataset Management \
       (Deallocate), Verify, and Copy; data by PRPs or SGLs, FUA. Admin commands: Identify, Get and Set Features, Get \
@@ -49,7 +51,7 @@ public final class NVMeDevice: PCIDevice {
         threadCount: knobs[NVMeKnobs.queueThreads], doorbells: mode,
         limits: TransferLimits(transferShift: UInt8(knobs[NVMeKnobs.transferShift]))))
     function.logger.notice(
-      "nvme: doorbells \(mode.rawValue), \(namespaces.all.count) namespaces")
+      "nvme: doorbells \(mode.description), \(namespaces.all.count) namespaces")
   }
 
   /// Refuses a storage that would fail its commands.

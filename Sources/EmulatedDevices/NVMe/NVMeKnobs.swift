@@ -35,7 +35,7 @@ enum NVMeKnobs {
     "doorbells", default: Doorbells.auto,
     """
     How doorbells arrive. mapped: clients may map their page, which takes --poll always, for nothing announces a store \
-    there. trapped: by accesses. auto: mapped with --poll always, else trapped.
+    there. trapped: by accesses, over descriptors or by messages. auto: mapped with --poll always, else trapped.
     """)
   static let blockSize = Knob(
     "block-size", defaultByteCount: 512, in: 512...4096,

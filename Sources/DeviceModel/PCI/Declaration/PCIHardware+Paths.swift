@@ -3,8 +3,11 @@ import VFIOUser
 extension BARContent {
   /// Checks the paths that the content wishes to be reached by.
   ///
+  /// - Parameter isWithheld: whether clients cannot map the content, though its declaration says so.
   /// - Throws: ``PCIHardwareError`` for the first contradiction found.
-  func validate(_ paths: [RegionPath], bar: Int) throws(PCIHardwareError) {
+  func validate(
+    _ paths: [RegionPath], bar: Int, isWithheld: Bool = false
+  ) throws(PCIHardwareError) {
     var earlier: [RegionPath] = []
     for path in paths where path.kind != .message {
       func fail(_ reason: String) -> PCIHardwareError {
@@ -13,7 +16,7 @@ extension BARContent {
       }
       let (end, overflow) = path.offset.rawValue.addingReportingOverflow(max(path.byteCount, 1))
       guard !overflow, end <= byteCount else { throw fail("leaves it") }
-      if case .sharedMemory = kind {
+      if case .sharedMemory = kind, !isWithheld {
         throw fail("is in the way of memory that clients map")
       }
       if case .ioeventfd = path.kind {

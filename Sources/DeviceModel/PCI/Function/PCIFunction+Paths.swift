@@ -32,8 +32,8 @@ extension PCIFunction {
   /// told and asks again, others see it with their next connection; accesses over what a client
   /// has got already are still served.
   /// - Parameter paths: with offsets from the start of the content.
-  /// - Throws: ``PCIHardwareError`` when the BAR declares no content of that name, or the paths
-  ///   contradict each other.
+  /// - Throws: ``PCIHardwareError`` when the BAR declares no content of that name, the paths contradict
+  ///   each other, or clients may map it: see ``withholdMapping(of:in:)``.
   public func setPaths(
     of name: String, in bar: Int, _ paths: [RegionPath]
   ) throws(PCIHardwareError) {
@@ -41,7 +41,9 @@ extension PCIFunction {
     guard let content = contents[place] else {
       throw PCIHardwareError(.badContent, "BAR \(bar) declares no content named \"\(name)\"")
     }
-    try content.declaration.validate(paths, bar: bar)
+    let offset = content.declaration.offset
+    let isMapped = mappings[bar]?.areas.contains { $0.offset.rawValue == offset } ?? false
+    try content.declaration.validate(paths, bar: bar, isWithheld: !isMapped)
     contents[place]?.paths = paths
     services?.setPaths(self.paths(ofBAR: bar), ofRegion: bar)
   }

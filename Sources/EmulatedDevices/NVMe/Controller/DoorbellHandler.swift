@@ -12,6 +12,11 @@ final class DoorbellHandler: RegionHandler {
     self.memory = memory
   }
 
+  /// An eventfd in place of an access: the value is in the driver's memory.
+  func notified(at offset: RegionOffset, byteCount: Int, value: UInt64?) {
+    queues.doorbellSignalled(at: Int(clamping: offset.rawValue))
+  }
+
   /// What a driver reads from doorbells is nothing that it could use.
   func read(
     at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext

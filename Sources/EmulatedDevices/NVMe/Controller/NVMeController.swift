@@ -42,12 +42,14 @@ final class NVMeController {
     doorbells = try function.sharedMemory(NVMeHardware.doorbellsName, in: 0)
     queues = QueueSet(
       function, namespaces: namespaces, limits: settings.limits, doorbells: doorbells,
-      mode: settings.doorbells, threadCount: settings.threadCount)
+      mode: settings.doorbells, threadCount: settings.threadCount,
+      queueCount: settings.queueCount)
     if settings.doorbells == .trapped {
       try function.withholdMapping(of: NVMeHardware.doorbellsName, in: 0)
       let handler = DoorbellHandler(queues, doorbells)
       try function.setHandler(handler, for: NVMeHardware.doorbellsName, in: 0)
       self.handler = handler
+      queues.offerPaths()
     }
     let admin = AdminExecutor(self, function)
     self.admin = admin

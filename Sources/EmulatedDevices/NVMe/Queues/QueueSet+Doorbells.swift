@@ -24,9 +24,51 @@ extension QueueSet {
     updatePin()
   }
 
+  /// A driver has rung a doorbell whose value is in its own memory.
+  ///
+  /// - Parameter offset: as for `doorbellWritten`.
+  func doorbellSignalled(at offset: Int) {
+    let identifier = UInt16(truncatingIfNeeded: offset / 8)
+    let isHead = offset & 4 != 0
+    // Late, from a queue that is gone.
+    guard let queue = isHead ? completionQueues[identifier] : submissionQueues[identifier] else {
+      return
+    }
+    guard shadow != nil, identifier != 0 else {
+      guard !hasLostValue else { return }
+      hasLostValue = true
+      function.logger.error(
+        "nvme: doorbell \(offset) came without its value: the client uses an eventfd that was taken back"
+      )
+      return
+    }
+    if isHead {
+      guard queue.group.wantsHeads.load(ordering: .relaxed) else { return updatePin() }
+    }
+    queue.group.ring()
+    if isHead { updatePin() }
+  }
+
+  /// Says how the doorbells wish to be reached now.
+  func offerPaths() {
+    guard let paths else { return }
+    let isShadowed = shadow != nil
+    let wishes = paths.paths(
+      signalling: isShadowed ? submissionQueues.keys.filter { $0 != 0 } : [],
+      isShadowed ? completionQueues.keys.filter { $0 != 0 } : [])
+    guard wishes != offeredPaths else { return }
+    offeredPaths = wishes
+    do throws(PCIHardwareError) {
+      try function.setPaths(of: NVMeHardware.doorbellsName, in: 0, wishes)
+    } catch {
+      function.logger.error("nvme: the doorbells have no descriptors: \(error)")
+    }
+  }
+
   /// Takes I/O doorbells from the driver's memory from now on.
   func setShadowDoorbells(_ buffers: ShadowDoorbellBuffers, _ done: @escaping () -> Void) {
     shadow = buffers
+    offerPaths()
     function.logger.debug("nvme: shadow doorbells at \(buffers.values)")
     everywhere(
       { group, finished in

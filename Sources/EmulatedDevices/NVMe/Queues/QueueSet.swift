@@ -36,6 +36,12 @@ final class QueueSet {
   var submissionQueues: [UInt16: Queue] = [:]
   var completionQueues: [UInt16: Queue] = [:]
   var shadow: ShadowDoorbellBuffers?
+  /// How doorbells wish to be reached; nil where their page is mapped.
+  let paths: DoorbellPaths?
+  /// What was said of that last.
+  var offeredPaths: [RegionPath]?
+  /// Whether a doorbell came without its value, which is told once.
+  var hasLostValue = false
   var coalescing = InterruptCoalescing()
   var undelayedVectors: Set<Int> = []
   let pin: PCIInterruptLine
@@ -45,7 +51,7 @@ final class QueueSet {
   /// - Parameter threadCount: how many loops of their own the I/O queues get; 0 for the device's.
   init(
     _ function: PCIFunction, namespaces: NamespaceTable, limits: TransferLimits,
-    doorbells: SharedDeviceMemory, mode: DoorbellMode, threadCount: Int
+    doorbells: SharedDeviceMemory, mode: DoorbellMode, threadCount: Int, queueCount: Int
   ) {
     self.function = function
     self.namespaces = namespaces
@@ -53,6 +59,7 @@ final class QueueSet {
     self.doorbells = doorbells
     self.mode = mode
     self.threadCount = threadCount
+    paths = mode == .trapped ? DoorbellPaths(queueCount: queueCount, threadCount: threadCount) : nil
     pin = function.interruptLine()
   }
 
@@ -176,6 +183,8 @@ final class QueueSet {
     submissionQueues = [:]
     completionQueues = [:]
     shadow = nil
+    // Before the driver can see that the controller is disabled: the next doorbells have values again.
+    offerPaths()
     coalescing = InterruptCoalescing()
     undelayedVectors = []
     everywhere({ group, done in
@@ -278,6 +287,7 @@ final class QueueSet {
     }
     completionQueues[identifier] = Queue(
       group: group, entryCount: entryCount, completionQueue: identifier)
+    offerPaths()
     try? doorbells.store32(0, at: Int(identifier) * 8 + 4)
     let trigger = vector.map { function.interruptTrigger(vector: $0) }
     let delay = vector.map { coalescing(for: $0) } ?? InterruptCoalescing()
@@ -316,6 +326,7 @@ final class QueueSet {
     }
     submissionQueues[identifier] = Queue(
       group: group, entryCount: entryCount, completionQueue: completionQueue)
+    offerPaths()
     try? doorbells.store32(0, at: Int(identifier) * 8)
     let finished = backHome(done)
     function.logger.debug(
@@ -333,7 +344,8 @@ final class QueueSet {
 
   /// How a queue's doorbells arrive, for people.
   private func doorbellDescription(_ identifier: UInt16) -> String {
-    shadow != nil && identifier != 0 ? "\(mode.rawValue) and shadow" : mode.rawValue
+    guard shadow != nil, identifier != 0 else { return mode.description }
+    return mode == .trapped ? "trapped (ioeventfd) and shadow" : "\(mode.description) and shadow"
   }
 
   /// Ends a submission queue; `done` runs once none of its commands is in flight.
@@ -343,6 +355,7 @@ final class QueueSet {
     let finished = backHome { [weak self] in
       if let self, submissionQueues[identifier]?.isDeleting == true {
         submissionQueues[identifier] = nil
+        offerPaths()
       }
       done()
     }
@@ -352,6 +365,7 @@ final class QueueSet {
   /// Ends a completion queue that no submission queue uses.
   func deleteCompletionQueue(_ identifier: UInt16, _ done: @escaping () -> Void) {
     guard let queue = completionQueues.removeValue(forKey: identifier) else { return done() }
+    offerPaths()
     let finished = backHome(done)
     Self.run(queue.group) {
       $0.removeCompletionQueue(identifier)

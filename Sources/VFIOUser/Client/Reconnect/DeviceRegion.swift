@@ -12,10 +12,6 @@ public protocol DeviceRegion: AnyObject, Sendable {
   func writeWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
   /// Writes the low 1 to 8 bytes of a number, little-endian, without waiting.
   func postWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
-  /// Fills `bytes` from the region.
-  func read(at offset: RegionOffset, into bytes: inout MutableRawSpan) throws(ClientError)
-  /// Writes bytes and waits until the device has them.
-  func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError)
 }
 
 extension DeviceRegion {
@@ -29,19 +25,6 @@ extension DeviceRegion {
     at offset: RegionOffset, as type: T.Type = T.self
   ) throws(ClientError) -> T {
     T(truncatingIfNeeded: try readWord(at: offset, byteCount: MemoryLayout<T>.size))
-  }
-
-  /// Reads `byteCount` bytes.
-  public func read(at offset: RegionOffset, byteCount count: Int) throws(ClientError) -> [UInt8] {
-    guard count >= 0, UInt64(count) <= byteCount else {
-      throw ClientError(
-        .invalidArgument, .invalidArgument, "the access is not inside the region")
-    }
-    var bytes = [UInt8](repeating: 0, count: count)
-    try bytes.withMutableRawSpan { span throws(ClientError) in
-      try read(at: offset, into: &span)
-    }
-    return bytes
   }
 
   /// Writes a little-endian integer and waits until the device has it.

@@ -70,6 +70,19 @@ public final class ReconnectingRegion: DeviceRegion {
     do { try bytes.store(bytes: copy.rawSpan, at: 0) } catch { throw ClientError(error) }
   }
 
+  /// Reads `byteCount` bytes; throws as `readWord(at:byteCount:)`.
+  public func read(at offset: RegionOffset, byteCount count: Int) throws(ClientError) -> [UInt8] {
+    guard count >= 0, UInt64(count) <= byteCount else {
+      throw ClientError(
+        .invalidArgument, .invalidArgument, "the access is not inside the region")
+    }
+    var bytes = [UInt8](repeating: 0, count: count)
+    try bytes.withMutableRawSpan { span throws(ClientError) in
+      try read(at: offset, into: &span)
+    }
+    return bytes
+  }
+
   /// Writes bytes and waits until the device has them; throws as `writeWord(_:at:byteCount:)`.
   public func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
     let copy = [UInt8](copying: bytes)

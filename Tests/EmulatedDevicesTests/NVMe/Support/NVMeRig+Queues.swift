@@ -98,6 +98,7 @@ extension NVMeRig {
       let (new, old) = (UInt16(truncatingIfNeeded: value), UInt16(truncatingIfNeeded: before))
       guard new &- index &- 1 < new &- old else { return }
     }
+    if let ringsElsewhere, try ringsElsewhere(UInt32(value), offset) { return }
     ringCount += 1
     try store(UInt32(value), ControllerRegisterOffset.doorbells + UInt64(offset))
   }

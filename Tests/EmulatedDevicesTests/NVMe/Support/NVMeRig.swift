@@ -50,6 +50,8 @@ final class NVMeRig {
   var shadow: (values: Int, indexes: Int)?
   /// How many doorbells were written by an access, or by a store to the mapped page.
   var ringCount = 0
+  /// Rings a doorbell in another way; false leaves it to the access.
+  var ringsElsewhere: ((_ value: UInt32, _ offset: Int) throws -> Bool)?
   /// Whether the device reaches guest memory directly.
   private let isMapped: Bool
   private let loop: EventLoop
@@ -63,9 +65,10 @@ final class NVMeRig {
   ///   - settings: of knobs.
   ///   - storages: of the namespaces; 8 MiB of memory by default.
   ///   - isEnabled: whether the controller is enabled from the start.
+  ///   - options: of the client.
   init(
     _ settings: String..., storages: [any BlockStorage]? = nil, polling: PollingMode = .never,
-    isMapped: Bool = true, isEnabled: Bool = true
+    isMapped: Bool = true, isEnabled: Bool = true, options: ClientOptions = ClientOptions()
   ) throws {
     // The server's alone: a file is free again once the server has finished.
     let storages = Handover(StorageSet(try storages ?? [MemoryStorage(byteCount: 8 << 20)]))
@@ -94,7 +97,7 @@ final class NVMeRig {
     }
     listening.wait()
     memory = try SharedMemory(byteCount: Self.memoryByteCount)
-    client = try DeviceClient.connect(path: path)
+    client = try DeviceClient.connect(path: path, options: options)
     registers = try client.region(at: 0)
     admin = DriverQueue(identifier: 0, entryCount: 2, completions: 0, entries: 0)
     try attach()
