@@ -63,6 +63,10 @@ extension NVMeController {
       }
       throw error
     }
+    do throws(NVMeDriverError) { try connectDoorbells(of: pair) } catch {
+      try delete(pair)
+      throw error
+    }
     return pair
   }
 

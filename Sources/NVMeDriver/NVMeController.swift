@@ -38,6 +38,8 @@ public final class NVMeController {
   let options: NVMeDriverOptions
   let doorbellStride: UInt64
   let admin: NVMeQueuePair
+  /// The descriptors of doorbells that carry values; empty where they are rung otherwise.
+  let doorbellParts: [(part: RegionIODescriptor, port: NVMeDoorbellPort)]
   /// The pages of shadow doorbells and of event indexes; nil without.
   var shadow: (values: NVMeBuffer, indexes: NVMeBuffer)?
   var interrupts: [ClientInterrupt] = []
@@ -59,7 +61,7 @@ public final class NVMeController {
   ) throws(NVMeDriverError) -> NVMeController {
     var clientOptions = ClientOptions()
     clientOptions.timeout = options.timeout
-    clientOptions.mapsRegions = options.doorbells != .trapped && options.doorbells != .shadow
+    clientOptions.mapsRegions = options.doorbells.wantsMapping
     let client: DeviceClient
     do throws(ClientError) {
       client = try DeviceClient.connect(path: path, options: clientOptions)
@@ -118,9 +120,12 @@ public final class NVMeController {
     guard capabilities.minimumPageShift == 0 else {
       throw NVMeDriverError(.unsupported, "the controller has no pages of 4 KiB")
     }
+    doorbellParts =
+      options.doorbells == .ioregionfd ? try Self.makeParts(client, registers, options) : []
     admin = try NVMeQueuePair(
       identifier: 0, entryCount: min(max(options.adminEntryCount, 2), 4096), pool: pool,
       registers: registers, stride: doorbellStride, shadow: nil, interrupt: nil)
+    try connectDoorbells(of: admin)
     try enable()
     identity = IdentifyController(try identify(1, namespace: 0))
     try prepareQueues()
@@ -204,7 +209,7 @@ public final class NVMeController {
     // 64 of each kind, numbered from 0.
     let granted = try setFeature(.queueCount, 63 | 63 << 16)
     queuePairLimit = min(Int(granted & 0xffff), Int(granted >> 16)) + 1
-    if options.doorbells == .shadow { try setShadowDoorbells() }
+    if options.doorbells.isShadowed { try setShadowDoorbells() }
   }
 
   private static func wait(

@@ -10,4 +10,15 @@ public enum NVMeDoorbells: String, Sendable, CaseIterable {
   ///
   /// Source: NVMe 1.4, section 7.13.
   case shadow
+  /// By commands on descriptors of their own, which carry the values and which nobody waits for; refused
+  /// where the device does not offer them.
+  case ioregionfd
+  /// In memory of the driver, and by eventfds where the device asks for a ring; refused where the device
+  /// does not offer them.
+  case ioeventfd
+
+  /// Whether the driver keeps the values in its own memory (Doorbell Buffer Config).
+  var isShadowed: Bool { self == .shadow || self == .ioeventfd }
+  /// Whether the device's page is to be mapped.
+  var wantsMapping: Bool { self == .auto || self == .mapped }
 }

@@ -5,7 +5,8 @@ public struct NVMeDriverOptions: Sendable {
   ///
   /// A call that finds neither the controller nor its server answering takes twice as long.
   public var timeout: Duration = .seconds(10)
-  /// How doorbells are rung.
+  /// How doorbells are rung. A connection that is made elsewhere must take as many descriptors in a
+  /// message as `ioregionfd` and `ioeventfd` need: one for each, two for each queue pair.
   public var doorbells: NVMeDoorbells = .auto
   /// How much memory there is for queues and data, in bytes.
   ///

@@ -57,6 +57,9 @@ public final class NVMeQueuePair {
   let interrupt: ClientInterrupt?
   /// Where shadow doorbells and event indexes lie in the memory; nil without.
   private let shadow: (values: Int, indexes: Int)?
+  /// What the doorbells are rung by in place of the registers; nil for those.
+  private var tailPort: NVMeDoorbellPort?
+  private var headPort: NVMeDoorbellPort?
   private var tail = 0
   private var rungTail = 0
   private var head = 0
@@ -106,6 +109,15 @@ public final class NVMeQueuePair {
       // Safety: within the storage.
       unsafe (slots + index).initialize(to: Slot(nextFree: UInt16(index + 1)))
     }
+  }
+
+  /// Takes what the doorbells are rung by, by their places in the region.
+  func connect(
+    _ port: (RegionOffset) throws(NVMeDriverError) -> NVMeDoorbellPort
+  ) throws(NVMeDriverError) {
+    let tail = try port(tailOffset)
+    headPort = try port(headOffset)
+    tailPort = tail
   }
 
   /// Gives the memory back; the controller does not use it any more.
@@ -250,11 +262,11 @@ public final class NVMeQueuePair {
     guard tail != rungTail else { return }
     let old = rungTail
     rungTail = tail
-    try ring(UInt32(tail), from: UInt32(old), tailOffset)
+    try ring(UInt32(tail), from: UInt32(old), tailOffset, tailPort)
   }
 
   private func ring(
-    _ value: UInt32, from old: UInt32, _ offset: RegionOffset
+    _ value: UInt32, from old: UInt32, _ offset: RegionOffset, _ port: NVMeDoorbellPort?
   ) throws(NVMeDriverError) {
     do {
       if let shadow {
@@ -267,7 +279,10 @@ public final class NVMeQueuePair {
           UInt16(truncatingIfNeeded: value &- index &- 1) < UInt16(truncatingIfNeeded: value &- old)
         else { return }
       }
+      if let port { return try port.ring(value, at: offset) }
       try registers.post(value, at: offset)
+    } catch let error as NVMeDriverError {
+      throw error
     } catch {
       throw NVMeDriverError(.connection, "cannot ring a doorbell: \(error)")
     }
@@ -313,7 +328,7 @@ public final class NVMeQueuePair {
     } catch {
       throw NVMeDriverError(.connection, "the queue's memory is gone: \(error)")
     }
-    if count > 0 { try ring(UInt32(head), from: UInt32(before), headOffset) }
+    if count > 0 { try ring(UInt32(head), from: UInt32(before), headOffset, headPort) }
     return count
   }
 

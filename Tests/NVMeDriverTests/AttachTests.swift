@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized, .timeLimit(.minutes(1))) struct AttachTests {
   @Test(
     "A driver attaches, whatever the doorbells, and reads back what it wrote",
-    arguments: [NVMeDoorbells.auto, .trapped, .shadow], [0, 2])
+    arguments: [NVMeDoorbells.auto, .trapped, .shadow, .ioregionfd, .ioeventfd], [0, 2])
   func attach(_ doorbells: NVMeDoorbells, _ threads: Int) throws {
     var settings = ServedDisk.Settings()
     settings.knobs = ["queue-threads=\(threads)"]
@@ -35,6 +35,53 @@ import Testing
     try controller.write(namespace, block: 100, bytes)
     try controller.flush(namespace)
     #expect(try controller.read(namespace, block: 100, count: 64) == bytes)
+    controller.close()
+  }
+
+  @Test(
+    "I20, E2: a driver rings by descriptors, also after a reset, and says so", arguments: [0, 2])
+  func descriptors(_ threads: Int) throws {
+    var settings = ServedDisk.Settings()
+    settings.knobs = ["queue-threads=\(threads)"]
+    let disk = try ServedDisk(settings)
+    for doorbells in [NVMeDoorbells.ioregionfd, .ioeventfd] {
+      let controller = try disk.attach(doorbells)
+      #expect(
+        controller.doorbellPath == (doorbells == .ioregionfd ? .ioregionfd : .shadowAndEvents))
+      for _ in 0..<3 {
+        let namespace = try controller.namespace(1)
+        let pairs = try (0..<3).map { _ in try controller.makeQueuePair(entryCount: 16) }
+        var ended: [NVMeCompletion] = []
+        for round in 1...40 {
+          for pair in pairs {
+            try pair.submit(namespace.command(.flush), tag: round)
+            try pair.ring()
+          }
+          for pair in pairs {
+            while pair.inFlightCount > 0 {
+              guard try pair.reap(into: &ended, timeout: .seconds(20)) > 0 else {
+                Issue.record("a command does not end")
+                return
+              }
+            }
+          }
+        }
+        #expect(ended.count == 120 && ended.allSatisfy { $0.status.isSuccess })
+        try controller.reset()
+      }
+      controller.close()
+    }
+  }
+
+  @Test("A device that offers no descriptors for its doorbells is refused")
+  func noDescriptors() throws {
+    var settings = ServedDisk.Settings()
+    settings.knobs = ["doorbells=mapped"]
+    settings.polling = .always
+    let disk = try ServedDisk(settings)
+    #expect(try code { _ = try disk.attach(.ioregionfd) } == .unsupported)
+    let controller = try disk.attach(.ioeventfd)
+    #expect(try code { _ = try controller.makeQueuePair(entryCount: 8) } == .unsupported)
     controller.close()
   }
 

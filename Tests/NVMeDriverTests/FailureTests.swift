@@ -8,7 +8,7 @@ import VFIOUser
 @Suite(.serialized, .timeLimit(.minutes(1))) struct FailureTests {
   @Test(
     "E9: after a reset with commands in flight nothing ends late, and new queues work",
-    arguments: [NVMeDoorbells.trapped, .shadow], [0, 2])
+    arguments: [NVMeDoorbells.trapped, .shadow, .ioregionfd, .ioeventfd], [0, 2])
   func reset(_ doorbells: NVMeDoorbells, _ threads: Int) throws {
     let storage = HeldStorage()
     var settings = ServedDisk.Settings()

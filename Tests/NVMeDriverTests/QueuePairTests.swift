@@ -9,7 +9,7 @@ import VFIOUser
 @Suite(.serialized, .timeLimit(.minutes(1))) struct QueuePairTests {
   @Test(
     "I20: every command of every queue ends once, and with its own data",
-    arguments: [NVMeDoorbells.trapped, .shadow], [0, 2])
+    arguments: [NVMeDoorbells.trapped, .shadow, .ioregionfd], [0, 2])
   func manyQueues(_ doorbells: NVMeDoorbells, _ threads: Int) throws {
     var settings = ServedDisk.Settings()
     settings.knobs = ["queue-threads=\(threads)"]

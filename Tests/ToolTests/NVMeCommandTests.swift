@@ -111,6 +111,7 @@ import VFIOUser
     arguments: [
       "--rw randread --doorbells trapped", "--rw randwrite --doorbells shadow --depth 16",
       "--rw read --queues 3 --depth 5", "--rw write --block-size 131072 --depth 2",
+      "--rw randread --doorbells ioregionfd --queues 2", "--rw write --doorbells ioeventfd",
     ])
   func bench(_ arguments: String) throws {
     let server = try serve("--namespace memory:4M --set queue-threads=1")
@@ -119,6 +120,9 @@ import VFIOUser
     #expect(outcome.errors == "")
     #expect(outcome.output.split(separator: "\n").count == 1)
     #expect(outcome.output.contains(" IOPS, ") && outcome.output.contains("p99 "))
+    let path =
+      ["ioregionfd", "ioeventfd", "shadow"].first { arguments.contains($0) } ?? "messages"
+    #expect(outcome.output.contains(", doorbells by ") && outcome.output.contains(path))
     let isRead = arguments.contains("read")
     let counted = try nvme(server, "identify").output
     #expect(
@@ -211,7 +215,7 @@ import VFIOUser
     CommandLineTests.Mistake("nvme bench x --block-size 1000", 64, "a multiple of 512"),
     CommandLineTests.Mistake("nvme bench x --seconds 0", 64, "more than 0"),
     CommandLineTests.Mistake("nvme bench x --commands 0", 64, "--commands takes 1 or more"),
-    CommandLineTests.Mistake("nvme bench x --doorbells silent", 64, "'auto', 'mapped'"),
+    CommandLineTests.Mistake("nvme bench x --doorbells silent", 64, "- auto - mapped"),
   ]
 
   @Test("E20: a wrong command line gives one line that says what to do", arguments: mistakes)

@@ -20,7 +20,7 @@ struct NVMeBenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Stop after so many commands.", valueName: "n"))
   var commands: UInt64?
   @Option(help: ArgumentHelp("The namespace.", valueName: "id")) var namespace: UInt32 = 1
-  @Option(help: "How doorbells are rung: auto, mapped, trapped or shadow.")
+  @Option(help: "How doorbells are rung: auto, mapped, trapped, shadow, ioregionfd or ioeventfd.")
   var doorbells: NVMeDoorbells = .auto
 
   func validate() throws {
@@ -60,20 +60,20 @@ struct NVMeBenchCommand: ParsableCommand {
       }
       return try load.run(namespace, on: pairs, buffers: buffers)
     }
-    report(outcome)
+    report(outcome, controller.doorbellPath)
     guard outcome.errorCount == 0 else {
       throw ProgramError(
         .runtime, "nvme: \(outcome.errorCount) of \(outcome.commandCount) commands failed")
     }
   }
 
-  private func report(_ outcome: NVMeLoad.Outcome) {
+  private func report(_ outcome: NVMeLoad.Outcome, _ path: NVMeController.DoorbellPath) {
     let each = outcome.commandCount == 0 ? 0 : outcome.nanoseconds / outcome.commandCount
     print(
       "\(rw.rawValue) \(blockSize) bytes, depth \(depth), \(queues) queue\(queues == 1 ? "" : "s"): "
         + "\(Int(outcome.rate)) IOPS, \(each) ns a command, "
         + "p50 \(microseconds(outcome.latencies.percentile(0.5))), "
-        + "p99 \(microseconds(outcome.latencies.percentile(0.99)))")
+        + "p99 \(microseconds(outcome.latencies.percentile(0.99))), doorbells by \(path.rawValue)")
   }
 
   private func microseconds(_ nanoseconds: UInt64) -> String {

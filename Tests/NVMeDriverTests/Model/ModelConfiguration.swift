@@ -32,9 +32,12 @@ struct ModelConfiguration: Sendable, CustomTestStringConvertible {
   static let byteCounts = [1 << 20, (1 << 19) + 1536]
 
   static let all = [
-    ModelConfiguration(name: "memory", storages: [.memory, .memory]),
     ModelConfiguration(
-      name: "memory, 2 threads", storages: [.memory, .memory], threads: 2, polling: .adaptive),
+      name: "memory", storages: [.memory, .memory],
+      doorbells: [.trapped, .shadow, .ioregionfd, .ioeventfd]),
+    ModelConfiguration(
+      name: "memory, 2 threads", storages: [.memory, .memory], threads: 2, polling: .adaptive,
+      doorbells: [.trapped, .shadow, .ioregionfd, .ioeventfd]),
     ModelConfiguration(
       name: "files", storages: [.file(engine: "auto"), .file(engine: "threads")]),
     ModelConfiguration(
