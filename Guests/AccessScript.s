@@ -78,8 +78,42 @@ bad_entry:
         movl ADDRESS(%esi), %ebp
         .endm
 
+# Jumps to `other` unless the entry is of 4 bytes of memory, at one address.
+        .macro unless_plain other
+        cmpw $0x0400, SPACE(%esi)       # the space and the width
+        jne \other
+        cmpl $0, STEP(%esi)
+        jne \other
+        .endm
+
+# Does `instruction` ECX times, with little in between: where a guest is emulated each instruction
+# costs about a microsecond, and what is measured is to be the access.
+        .macro repeatedly instruction:vararg
+1:      cmpl $16, %ecx
+        jb 2f
+        .rept 16
+        \instruction
+        .endr
+        subl $16, %ecx
+        jmp 1b
+2:      testl %ecx, %ecx
+        jz 3f
+        \instruction
+        decl %ecx
+        jmp 2b
+3:
+        .endm
+
 # Reads COUNT times; the results go to successive slots.
 operation_read:
+        cmpl $-1, SLOT(%esi)
+        jne read_any
+        unless_plain read_any
+        movl ADDRESS(%esi), %ebp
+        movl COUNT(%esi), %ecx
+        repeatedly movl (%ebp), %eax
+        ret
+read_any:
         routine readers
         pushl %eax
         movl COUNT(%esi), %ecx
@@ -100,6 +134,16 @@ read_kept:
 
 # Writes COUNT times, adding to the value and to the address after each.
 operation_write:
+        unless_plain write_any
+        movl MASK(%esi), %eax
+        orl MASK + 4(%esi), %eax
+        jnz write_any
+        movl ADDRESS(%esi), %ebp
+        movl COUNT(%esi), %ecx
+        movl VALUE(%esi), %eax
+        repeatedly movl %eax, (%ebp)
+        ret
+write_any:
         routine writers
         pushl VALUE + 4(%esi)
         pushl VALUE(%esi)

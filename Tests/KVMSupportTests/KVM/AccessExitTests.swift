@@ -157,6 +157,25 @@ struct AccessExitTests {
     #expect(seen.status == .timedOut)
   }
 
+  @Test(
+    "As many accesses as the script says, also where the program has a fast way",
+    arguments: [1, 15, 16, 17, 32, 47] as [UInt32])
+  func counts(count: UInt32) throws {
+    let seen = try SeenAccesses(
+      [
+        .read(at: registers, byteCount: 4, count: count),
+        .write(at: registers + 8, 0x8765_4321, byteCount: 4, count: count),
+        .write(at: registers + 12, 1, byteCount: 4, count: count, adding: 1 << 32),
+      ], on: machine)
+    let expected = [
+      VirtualCPUExit.memoryRead(registers, byteCount: 4),
+      .memoryWrite(registers + 8, value: 0x8765_4321, byteCount: 4),
+      .memoryWrite(registers + 12, value: 1, byteCount: 4),
+    ].flatMap { [VirtualCPUExit](repeating: $0, count: Int(count)) }
+    #expect(seen.exits == expected)
+    #expect(seen.status == .done)
+  }
+
   private func mask(_ byteCount: Int) -> UInt64 {
     byteCount == 8 ? .max : (1 << (8 * UInt64(byteCount))) - 1
   }
