@@ -54,6 +54,20 @@ public struct RegionPlan: Sendable {
     self = planner.plan
   }
 
+  /// Asks the server for the descriptors of a region, and makes the best of its answer.
+  ///
+  /// A server that has no such command has no descriptors.
+  /// - Throws: as every call of the client, but not `rejected`.
+  public init(asking region: ClientRegion, makePort: PortMaker? = nil) throws(ClientError) {
+    var descriptors: ClientIODescriptors?
+    if region.byteCount > 0 {
+      do { descriptors = try region.client.ioDescriptors(region: region) } catch {
+        guard error.code == .rejected else { throw error }
+      }
+    }
+    self.init(region: region, descriptors: descriptors, makePort: makePort)
+  }
+
   init(parts: [RegionPart], events: [RegionEvent], fallbacks: [RegionFallback]) {
     self.parts = parts
     self.events = events

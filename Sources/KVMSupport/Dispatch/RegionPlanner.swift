@@ -58,7 +58,7 @@ struct RegionPlanner {
       let reason =
         switch error {
         case .notPermitted: "its file is not sealed against shrinking"
-        case .invalidArgument: "it is not whole pages of a memory file"
+        case .invalidArgument: "it does not consist of whole pages"
         default: "it cannot be mapped: \(error)"
         }
       refuse(part, error, reason)

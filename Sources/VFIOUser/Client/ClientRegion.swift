@@ -32,8 +32,7 @@ public final class ClientRegion: Sendable {
   /// The memory of a mapped area, which nobody can take away: to be shown to a guest.
   ///
   /// - Throws: `ENOENT` when the area is none of `mappedAreas`, `EPERM` when the server can shrink its
-  ///   file (it is not sealed), `EINVAL` when it is no memory file or does not consist of whole pages,
-  ///   else what mmap says.
+  ///   file (it is not sealed), `EINVAL` when it does not consist of whole pages, else what mmap says.
   public func sealedMemory(of area: RegionArea) throws(Errno) -> SharedMemory {
     guard let mapped = areas.first(where: { $0.area == area }) else { throw .noSuchFileOrDirectory }
     return try mapped.sealedMemory()

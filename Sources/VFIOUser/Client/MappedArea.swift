@@ -37,11 +37,12 @@ final class MappedArea: Sendable {
 
   /// The area's memory with a mapping of its own, to be shown to a guest.
   ///
-  /// - Throws: `EPERM` when its file may shrink, `EINVAL` when it is no memory file or the area does
-  ///   not consist of whole pages of it, else what mmap says.
+  /// - Throws: `EPERM` when its file may shrink, `EINVAL` when the area does not consist of whole pages
+  ///   of it, else what mmap says.
   func sealedMemory() throws(Errno) -> SharedMemory {
-    let seals = try Errno.checkShim(cvfu_seals(file.rawValue))
-    guard seals & CInt(F_SEAL_SHRINK) != 0 else { throw .notPermitted }
+    // What is no memory file has no seals.
+    let seals = cvfu_seals(file.rawValue)
+    guard seals >= 0, seals & CInt(F_SEAL_SHRINK) != 0 else { throw .notPermitted }
     let page = UInt64(MemoryMapping.pageSize)
     guard start % page == 0, area.offset.rawValue % page == 0, area.byteCount % page == 0 else {
       throw .invalidArgument
