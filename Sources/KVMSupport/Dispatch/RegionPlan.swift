@@ -37,7 +37,7 @@ public struct RegionPlan: Sendable {
   /// - Parameters:
   ///   - region: the region; its mappable areas are mapped already.
   ///   - descriptors: the answer to `DeviceClient.ioDescriptors(region:)`; nil where there was none.
-  ///   - makePort: nil makes ports with the client's timeout.
+  ///   - makePort: nil for ``port(for:_:client:polling:)``.
   public init(
     region: ClientRegion, descriptors: ClientIODescriptors?, makePort: PortMaker? = nil
   ) {
@@ -46,9 +46,9 @@ public struct RegionPlan: Sendable {
     if let descriptors, let makePort {
       planner.add(descriptors, makePort)
     } else if let descriptors {
-      let timeout = region.client.timeout
+      let client = region.client
       planner.add(descriptors) { entry, descriptors throws(Errno) in
-        try Self.port(for: entry, descriptors, timeout: timeout)
+        try Self.port(for: entry, descriptors, client: client)
       }
     }
     self = planner.plan
@@ -76,16 +76,25 @@ public struct RegionPlan: Sendable {
 
   /// The port of an entry, as a plan makes it by itself.
   ///
-  /// - Throws: `ENOTSUP` for a kind that has none, else what the port's initialiser throws.
+  /// - Parameters:
+  ///   - entry: an ioregionfd or a mailbox.
+  ///   - descriptors: the answer that it is of.
+  ///   - client: the session that they came over.
+  ///   - polling: how a thread waits for a response; nil leaves it to the kind of port.
+  /// - Throws: `ENOTSUP` for a kind that has none, or that was not agreed on, else what the port's
+  ///   initialiser throws.
   public static func port(
-    for entry: RegionIODescriptor, _ descriptors: ClientIODescriptors, timeout: Duration,
-    polling: PollingMode = .never
+    for entry: RegionIODescriptor, _ descriptors: ClientIODescriptors, client: DeviceClient,
+    polling: PollingMode? = nil
   ) throws(Errno) -> any IORegionPort {
     switch entry.kind {
     case .ioregionfd:
       try IORegionChannel(
-        adopting: try descriptors.duplicate(at: Int(entry.descriptorIndex)), timeout: timeout,
-        polling: polling)
+        adopting: try descriptors.duplicate(at: Int(entry.descriptorIndex)),
+        timeout: client.timeout, polling: polling ?? .never)
+    case .mailbox:
+      try descriptors.makeMailboxPort(
+        for: entry, client: client, polling: polling ?? .adaptive)
     default: throw .notSupported
     }
   }

@@ -123,9 +123,10 @@ struct RegionPlanner {
   private mutating func addEvent(
     _ entry: RegionIODescriptor, _ descriptors: ClientIODescriptors
   ) {
-    let isMatching = entry.flags & 1 != 0
-    // Bit 0: datamatch; bit 1: ports, which is for the monitor to know.
-    guard entry.flags & ~3 == 0 else {
+    typealias Flags = RegionIODescriptor.Flags
+    let isMatching = entry.flags & Flags.eventMatches != 0
+    // Whether they are ports is for the monitor to know.
+    guard entry.flags & ~(Flags.eventMatches | Flags.eventIsPortIO) == 0 else {
       return refuse(entry, "ioeventfd", .invalidArgument, "it has flags that are not known")
     }
     guard [0, 1, 2, 4, 8].contains(entry.byteCount), !isMatching || entry.byteCount > 0 else {

@@ -101,7 +101,7 @@ struct WindowPlacement {
   ) {
     fallbacks.append(
       RegionFallback(
-        offset.rawValue, byteCount, wish, errno, "the hypervisor refused it: \(errno)"))
+        offset.rawValue, byteCount, wish, errno, "it was refused: \(errno)"))
   }
 
   /// The entries of the map.

@@ -237,6 +237,8 @@ import Testing
     }
     pair.closeDevice()
     for vcpu in vcpus { vcpu.join() }
-    #expect(outcomes.value == [.failed(.lost), .failed(.closed), .failed(.closed)])
+    // Only the first one's command had been sent.
+    #expect(outcomes.value.filter { $0 == .failed(.lost) }.count == 1)
+    #expect(outcomes.value.filter { $0 == .failed(.closed) }.count == 2)
   }
 }

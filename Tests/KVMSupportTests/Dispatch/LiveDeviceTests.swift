@@ -96,6 +96,31 @@ import Testing
     device.finish()
   }
 
+  @Test("I1 I23: with mailboxes agreed on, the same parts are reached through them")
+  func mailboxes() throws {
+    let device = try LiveDevice(Self.paths) { $0.extensions.insert(.mailbox) }
+    let client = try device.connect { $0.offersMailbox = true }
+    let region = try client.region(at: 0)
+    let plan = try RegionPlan(asking: region)
+    #expect(plan.fallbacks.isEmpty)
+    let window = RegionWindow(region: region, plan: plan)
+    let machine = DispatchMachine()
+    try machine.space.place(window, at: GuestAddress(Self.base))
+    for offset: UInt64 in [0x100, 0x1f8, 0x2000, 0x20f8] {
+      #expect(machine.read(Self.base + offset, 8) == 0x5000 + offset)
+      machine.write(offset, Self.base + offset, 4)
+      #expect(device.take(2) == [.read(offset, 8), .write(offset, offset, 4)])
+    }
+    let used = window.usage.filter { !$0.counts.isEmpty }
+    #expect(used.map(\.counts) == [[.mailbox: 4], [.mailbox: 4]])
+    #expect(
+      used.map(\.part.path) == [.mailbox(postsWrites: false), .mailbox(postsWrites: true)])
+    client.close()
+    #expect(machine.read(Self.base + 0x100, 4) == 0xffff_ffff)
+    #expect(machine.read(Self.base + 0x100, 4) == 0xffff_ffff)
+    device.finish()
+  }
+
   @Test("I1: an ioregionfd answers while a slow command occupies the session")
   func besideTheSession() throws {
     let device = try LiveDevice(Self.paths)

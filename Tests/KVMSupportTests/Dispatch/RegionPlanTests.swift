@@ -35,7 +35,8 @@ import Testing
   ) throws -> RegionPlan {
     var planner = try planner(mapsThirdPage: mapsThirdPage)
     planner.add(try descriptors(entries)) { entry, descriptors throws(Errno) in
-      try RegionPlan.port(for: entry, descriptors, timeout: .seconds(1))
+      try IORegionChannel(
+        adopting: try descriptors.duplicate(at: Int(entry.descriptorIndex)))
     }
     return planner.plan
   }
