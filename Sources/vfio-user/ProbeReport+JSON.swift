@@ -1,4 +1,5 @@
 import DeviceModel
+import KVMSupport
 import VFIOUser
 
 extension ProbeReport {
@@ -38,6 +39,7 @@ extension ProbeReport {
     case .success(let info):
       object["byte_count"] = JSONValue(info.byteCount)
       object["flags"] = .array(info.flags.names.map(JSONValue.string))
+      object["paths"] = plans[index].map(json(plan:))
       for capability in info.capabilities {
         switch capability {
         case .sparseMap(let areas):
@@ -56,6 +58,38 @@ extension ProbeReport {
       }
     }
     return .object(object)
+  }
+
+  private func json(plan answer: Answer<RegionPlan>) -> JSONValue {
+    switch answer {
+    case .failure(let error): return .object(["error": .string("\(error)")])
+    case .success(let plan):
+      return .object([
+        "parts": .array(
+          plan.parts.map {
+            .object([
+              "offset": JSONValue($0.offset.rawValue), "byte_count": JSONValue($0.byteCount),
+              "path": .string($0.path.description),
+            ])
+          }),
+        "events": .array(
+          plan.events.map {
+            .object([
+              "offset": JSONValue($0.offset.rawValue),
+              "byte_count": .integer(Int64($0.byteCount)),
+              "matching": $0.matching.map(JSONValue.init) ?? .null,
+            ])
+          }),
+        "fallbacks": .array(
+          plan.fallbacks.map {
+            .object([
+              "offset": JSONValue($0.offset.rawValue), "byte_count": JSONValue($0.byteCount),
+              "wish": .string($0.wish), "errno": .integer(Int64($0.errno.rawValue)),
+              "reason": .string($0.reason),
+            ])
+          }),
+      ])
+    }
   }
 
   private func json(interrupt index: Int, _ answer: Answer<IRQInfo>) -> JSONValue {

@@ -1,4 +1,5 @@
 import DeviceModel
+import KVMSupport
 import VFIOUser
 
 extension ProbeReport {
@@ -10,7 +11,8 @@ extension ProbeReport {
       let name = "  \(index) \(regionName(index))"
       switch region {
       case .success(let info) where info.byteCount == 0: break
-      case .success(let info): lines += [name + ": " + text(of: info)] + areas(of: info)
+      case .success(let info):
+        lines += [name + ": " + text(of: info)] + areas(of: info) + paths(of: index)
       case .failure(let error): lines.append(name + ": " + "\(error)")
       }
     }
@@ -59,6 +61,27 @@ extension ProbeReport {
       case .unknown(let identity, let version):
         ["    capability \(identity) of version \(version), which is not known here"]
       }
+    }
+  }
+
+  /// The path that each part of a region got, and which wishes are not met.
+  private func paths(of index: Int) -> [String] {
+    switch plans[index] {
+    case nil: return []
+    case .failure(let error): return ["    paths: \(error)"]
+    case .success(let plan):
+      let parts = plan.parts.map {
+        "    path at \($0.offset): \(byteCountText($0.byteCount)), \($0.path)"
+      }
+      let events = plan.events.map { event in
+        let length = event.byteCount == 0 ? "any length" : byteCountText(UInt64(event.byteCount))
+        let value = event.matching.map { ", value 0x" + String($0, radix: 16) } ?? ""
+        return "    writes at \(event.offset): \(length)\(value), ioeventfd"
+      }
+      let fallbacks = plan.fallbacks.map {
+        "    not used at \($0.offset): \(byteCountText($0.byteCount)), \($0.wish): \($0.reason)"
+      }
+      return parts + events + fallbacks
     }
   }
 

@@ -1,4 +1,5 @@
 import DeviceModel
+import KVMSupport
 import VFIOUser
 
 /// What a client can learn of a server without changing anything.
@@ -14,6 +15,8 @@ struct ProbeReport {
   let device: DeviceInfo
   let regions: [Answer<RegionInfo>]
   let interrupts: [Answer<IRQInfo>]
+  /// How a monitor would reach the parts of each region that there is, by the region's index.
+  let plans: [Int: Answer<RegionPlan>]
   /// Configuration space, of a PCI device.
   let configuration: Answer<[UInt8]>?
 
@@ -24,7 +27,10 @@ struct ProbeReport {
     self.path = DeviceClient.socketPath(path)
     var options = ClientOptions()
     options.timeout = timeout
-    options.mapsRegions = false
+    // What a monitor offers that takes every path there is.
+    options.maximumMessageDescriptorCount = 253
+    options.offersPostedMessages = true
+    options.offersMailbox = true
     let client = try DeviceClient.connect(path: self.path, options: options)
     defer { client.close() }
     capabilities = client.capabilities
@@ -46,6 +52,15 @@ struct ProbeReport {
     } else {
       configuration = nil
     }
+    // Last: a server that does not know the command may think little of who sends it.
+    var plans: [Int: Answer<RegionPlan>] = [:]
+    for (index, region) in regions.enumerated() {
+      guard case .success(let info) = region, info.byteCount > 0 else { continue }
+      plans[index] = Answer { () throws(ClientError) in
+        try RegionPlan(asking: try client.region(at: index))
+      }
+    }
+    self.plans = plans
   }
 
   /// Configuration space, decoded.

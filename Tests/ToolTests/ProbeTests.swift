@@ -13,7 +13,8 @@ import VFIOUser
     #expect(outcome.errors == "")
     for line in [
       "Socket: \(server.path)", "Device: PCI, resettable, 9 regions, 5 interrupt types",
-      "  0 BAR 0: 1 MiB, read, write", "  7 Configuration: 256 bytes, read, write",
+      "  0 BAR 0: 1 MiB, read, write", "    path at 0x0: 1 MiB, message",
+      "  7 Configuration: 256 bytes, read, write",
       "  0 INTx: 1, eventfd, maskable, automasked", "  1 MSI: 1, eventfd, maskable",
       "  Device: 1234:11e8", "Capability [40] MSI",
     ] {
@@ -39,10 +40,28 @@ import VFIOUser
     else { return #expect(Bool(false), "regions and interrupts are arrays") }
     #expect(regions.count == 9 && interrupts.count == 5)
     #expect(regions[0].objectValue?["byte_count"] == .integer(1 << 20))
+    let paths = regions[0].objectValue?["paths"]?.objectValue
+    let part: [String: JSONValue] = [
+      "offset": .integer(0), "byte_count": .integer(1 << 20), "path": .string("message"),
+    ]
+    #expect(paths?["parts"] == .array([.object(part)]))
+    #expect(paths?["fallbacks"] == .array([]))
     guard case .string(let bytes) = object["configuration"]?.objectValue?["bytes"] else {
       return #expect(Bool(false), "the bytes of configuration space are a string")
     }
     #expect(bytes.count == 512 && bytes.hasPrefix("3412e811"))
+  }
+
+  @Test("probe shows by which path each range is reached, with and without a mailbox")
+  func paths() throws {
+    let server = try Server("edu", ["--set", "path=ioregionfd"])
+    let outcome = try Program.run("vfio-user", ["probe", server.path])
+    #expect(outcome.ending == .exited(0))
+    let lines = outcome.output.split(separator: "\n").filter { $0.contains("path at") }
+    let first = lines.first ?? ""
+    let isReached = ["mailbox", "ioregionfd"].contains { first.hasSuffix("0x0: 1 MiB, " + $0) }
+    #expect(isReached, "\(lines)")
+    #expect(!outcome.output.contains("not used"), "\(outcome.output)")
   }
 
   @Test("probe leaves the device as it is, and the server to the next client")

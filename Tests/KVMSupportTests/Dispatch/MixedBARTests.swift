@@ -66,15 +66,15 @@ import Testing
   ]
 
   @Test(
-    "I19 I22: exactly one mechanism handles each access to a BAR of all paths",
-    arguments: Backing.allCases)
-  func oneHandlerEach(backing: Backing) throws {
+    "I7 I19 I22: exactly one mechanism handles each access to a BAR of all paths",
+    arguments: Backing.allCases, GuestSpace.allCases)
+  func oneHandlerEach(backing: Backing, space: GuestSpace) throws {
     let bar = try MixedBAR()
     let machine = backing.machine
-    let base: UInt64 = 0xf000_0000
-    try machine.space.place(bar.window, at: GuestAddress(base))
+    let base: UInt64 = space == .memory ? 0xf000_0000 : 0x4000
+    try machine.space.place(bar.window, in: space, at: GuestAddress(base))
     for write in Self.writes {
-      machine.write(write.value, base + write.offset, write.byteCount)
+      machine.write(write.value, base + write.offset, write.byteCount, space)
       let seen = bar.witnesses(portCommands: write.witness == .port ? 1 : 0)
       #expect(seen == [write.witness: 1], "a write of \(write.byteCount) at \(write.offset)")
     }
@@ -86,13 +86,14 @@ import Testing
       (0x2200, .message, 0x3200), (0x1000, nil, 0),
     ]
     for (offset, witness, value) in reads {
-      #expect(machine.read(base + offset, 4) == value, "a read at \(offset)")
+      #expect(machine.read(base + offset, 4, space) == value, "a read at \(offset)")
       let seen = bar.witnesses(portCommands: witness == .port ? 1 : 0)
       #expect(seen == (witness.map { [$0: 1] } ?? [:]), "a read at \(offset)")
     }
     #expect(machine.events.value.isEmpty)
     if backing == .refusingHypervisor {
-      #expect(bar.window.fallbacks.count == 5)
+      // There are no slots for ports, and none is asked for.
+      #expect(bar.window.fallbacks.count == (space == .memory ? 5 : 4))
       #expect(bar.window.fallbacks.allSatisfy { $0.errno == .noSpace })
     } else {
       #expect(bar.window.fallbacks.isEmpty)
