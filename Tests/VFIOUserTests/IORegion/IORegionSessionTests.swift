@@ -224,6 +224,33 @@ import Testing
     #expect(port.response()?.prefix(8) == [3, 4, 0, 0, 0, 0, 0, 0])
   }
 
+  @Test(
+    "E9: a write over a descriptor that itself asks for the reset is answered after it",
+    arguments: ServingEngine.available)
+  func resetByDescriptor(engine: ServingEngine) throws {
+    let rig = try PathRig(engine, [.region(0x100, 0x100), .region(0, 0x10)])
+    let answer = try rig.ask()
+    let (port, userData) = (answer.ports[0], answer.entries[0].value)
+    rig.device.slow.asksForReset = true
+    #expect(try rig.perform(.write(1, at: 0, byteCount: 4, userData: userData), on: port) == nil)
+    rig.device.holdsQuiesce = true
+    try #require(rig.device.services).fence(.reset(.functionLevel)) { [rig] in
+      rig.device.reset(.functionLevel)
+      rig.device.slow.replies.removeLast().complete()
+    }
+    // Behind it in the socket, and held back by the fence.
+    try port.send(.read(at: 0, byteCount: 4, userData: answer.entries[1].value))
+    try rig.work()
+    #expect(port.response() == nil && rig.device.registers.accesses.isEmpty)
+    rig.device.quiesceCompletion?.done()
+    rig.device.holdsQuiesce = false
+    try rig.work()
+    #expect(rig.device.events.last == "reset functionLevel")
+    #expect(port.response() == [UInt8](repeating: 0, count: 32))
+    #expect(port.response()?.count == 32)
+    #expect(rig.device.registers.accesses == [.read(0, 4)])
+  }
+
   @Test("A deferred access is answered from any thread, and all-ones when its reply is dropped")
   func deferredAnswers() throws {
     let rig = try PathRig(.epoll, [.region(0x100, 0x100)])

@@ -121,6 +121,8 @@ final class SlowRegion: RegionHandler {
   /// The context of the last access, kept beyond its handler, which no handler should do.
   var kept: AccessContext?
   var keepsContext = false
+  /// Whether its accesses say that they ask for the reset themselves.
+  var asksForReset = false
 
   func read(
     at offset: RegionOffset, into target: inout MutableRawSpan, _ access: AccessContext
@@ -132,7 +134,8 @@ final class SlowRegion: RegionHandler {
   func write(
     at offset: RegionOffset, from source: RawSpan, _ access: AccessContext
   ) throws(Errno) {
-    if let reply = access.deferReply() { replies.append(reply) } else { posted += 1 }
+    let reply = asksForReset ? access.deferReplyAcrossReset() : access.deferReply()
+    if let reply { replies.append(reply) } else { posted += 1 }
   }
 }
 

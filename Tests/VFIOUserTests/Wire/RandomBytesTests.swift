@@ -62,6 +62,13 @@ struct RandomBytesTests {
       _ = try? DMALoggingReport(request: payload.rawSpan)
       _ = try? DMALoggingReport(reply: payload.rawSpan)
       _ = try? MigrationDeviceState(decoding: payload.rawSpan)
+      Self.check(payload, as: RegionChanged.self)
+      _ = try? IORegionResponse(decoding: payload.rawSpan)
+      let frame = Array(payload.prefix(IORegionCommand.byteCount))
+      if let command = try? IORegionCommand(decoding: frame.rawSpan) {
+        let again = [UInt8](byteCount: IORegionCommand.byteCount) { try? command.encode(into: &$0) }
+        #expect((try? IORegionCommand(decoding: again.rawSpan)) == command)
+      }
     }
   }
 }
