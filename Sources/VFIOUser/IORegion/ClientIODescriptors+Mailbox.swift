@@ -1,5 +1,3 @@
-import CVFIOUserLinux
-
 extension ClientIODescriptors {
   /// The monitor's end of the mailbox that an entry names.
   ///
@@ -17,17 +15,11 @@ extension ClientIODescriptors {
   ) throws(Errno) -> MailboxPort {
     guard client.capabilities.offers(.mailbox) else { throw .notSupported }
     let index = Int(entry.descriptorIndex)
-    guard entry.kind == .mailbox, index < descriptorCount,
-      let memory = rawDescriptor(at: index), let commandEvent = rawDescriptor(at: index + 1),
-      let responseEvent = rawDescriptor(at: index + 2)
-    else { throw .invalidArgument }
+    guard entry.kind == .mailbox, index <= descriptorCount - MailboxStore.descriptorCount else {
+      throw .invalidArgument
+    }
     return try MailboxPort(
-      memory: Self.duplicate(memory), commandEvent: Self.duplicate(commandEvent),
-      responseEvent: Self.duplicate(responseEvent), client: client, polling: polling)
-  }
-
-  /// A second descriptor for an open file of this object's.
-  private static func duplicate(_ descriptor: CInt) throws(Errno) -> OwnedDescriptor {
-    OwnedDescriptor(adopting: try Errno.checkShim(cvfu_duplicate(descriptor)))
+      memory: duplicate(at: index), commandEvent: duplicate(at: index + 1),
+      responseEvent: duplicate(at: index + 2), client: client, polling: polling)
   }
 }

@@ -38,6 +38,17 @@ final class IORegionTurns: @unchecked Sendable {
   private let lock = ConditionLock()
   /// Guarded by `lock`.
   private var state = State()
+  /// A port that nobody else wants is taken and left with one exchange each, and without the lock.
+  ///
+  /// Taking acquires what the leaving before it released. While it says `queued`, `state` tells.
+  private let word = Atomic<UInt32>(Word.free)
+
+  private enum Word {
+    static let free: UInt32 = 0
+    static let taken: UInt32 = 1
+    static let queued: UInt32 = 2
+  }
+
   /// Counts changes; waiting threads sleep on it.
   private let changes = Atomic<UInt32>(0)
 
@@ -51,7 +62,20 @@ final class IORegionTurns: @unchecked Sendable {
   ///
   /// Each turn is bounded by its own access, so this wait needs no bound.
   func take(_ progress: inout IORegionProgress) -> Turn {
+    if !progress.isUnderWay,
+      word.compareExchange(
+        expected: Word.free, desired: Word.taken, successOrdering: .acquiring,
+        failureOrdering: .relaxed
+      ).exchanged
+    {
+      return .granted
+    }
+    return takeQueued(&progress)
+  }
+
+  private func takeQueued(_ progress: inout IORegionProgress) -> Turn {
     lock.lock()
+    beginQueue()
     enqueue(&progress)
     while true {
       if let outcome = progress.answer?.outcome {
@@ -81,6 +105,12 @@ final class IORegionTurns: @unchecked Sendable {
 
   /// Gives the turn to the next one.
   func leave() {
+    if word.compareExchange(
+      expected: Word.taken, desired: Word.free, successOrdering: .releasing,
+      failureOrdering: .relaxed
+    ).exchanged {
+      return
+    }
     lock.lock()
     advance()
     lock.unlock()
@@ -92,6 +122,7 @@ final class IORegionTurns: @unchecked Sendable {
     let answer = progress.answer ?? IORegionAnswer(deadline: deadline)
     progress.answer = answer
     lock.lock()
+    beginQueue()
     state.inFlight = answer
     advance()
     lock.unlock()
@@ -107,6 +138,15 @@ final class IORegionTurns: @unchecked Sendable {
   }
 
   // MARK: With the lock held
+
+  /// From now on the state tells who has the turn.
+  private func beginQueue() {
+    // Both orderings: it may follow a leaving, and a taking may follow it by way of the lock.
+    guard word.exchange(Word.queued, ordering: .acquiringAndReleasing) == Word.taken else { return }
+    // Who took it without a ticket counts as the one that is served.
+    state.next += 1
+    state.isTaken = true
+  }
 
   private func enqueue(_ progress: inout IORegionProgress) {
     if let ticket = progress.ticket, state.away.remove(ticket) != nil { return }
@@ -138,6 +178,11 @@ final class IORegionTurns: @unchecked Sendable {
     state.serving += 1
     skipAbsent()
     announce()
+    if state.serving == state.next, state.away.isEmpty, state.inFlight == nil,
+      state.sleeperCount == 0
+    {
+      word.store(Word.free, ordering: .releasing)
+    }
   }
 
   private func announce() {

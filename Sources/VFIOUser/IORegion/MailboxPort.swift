@@ -26,7 +26,8 @@ public final class MailboxPort: IORegionPort {
   private let commandEvent: EventDescriptor
   private let responseEvent: EventDescriptor
   private let liveness: Liveness?
-  private let timeout: Duration
+  /// In nanoseconds.
+  private let timeout: UInt64
   private let turns = IORegionTurns()
   private let isOver = Atomic<Bool>(false)
 
@@ -71,19 +72,21 @@ public final class MailboxPort: IORegionPort {
     self.commandEvent = try EventDescriptor(adopting: commandEvent)
     self.responseEvent = try EventDescriptor(adopting: responseEvent)
     self.liveness = liveness
-    self.timeout = timeout
+    self.timeout = timeout.clampedNanoseconds
     // Safety: nobody else has the object yet.
     unsafe spin = MailboxSpin(mode: polling)
   }
 
   deinit { close() }
 
+  /// Whether neither side has given the mailbox up, as far as the memory says.
   public var isOpen: Bool {
     // Relaxed: a hint; an access finds out for itself.
     if isOver.load(ordering: .relaxed) { return false }
     return memory.responseSequence != MailboxMemory.closed
   }
 
+  /// Gives the mailbox up: who waits for a response fails, and the device closes its end.
   public func close() {
     // Relaxed: the flag only picks who tells the others, and each of them looks for itself.
     guard !isOver.exchange(true, ordering: .relaxed) else { return }
@@ -95,6 +98,7 @@ public final class MailboxPort: IORegionPort {
 
   // MARK: One access
 
+  /// Carries an access out; see ``IORegionPort/perform(_:_:)``.
   public func perform(
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
@@ -103,16 +107,14 @@ public final class MailboxPort: IORegionPort {
     case .settled(let outcome): return outcome.cut(to: command)
     case .interrupted: return .interrupted
     }
-    let now = MonotonicTime.now
-    let deadline = now.advanced(by: timeout)
     // Safety: it is this thread's turn, here and in all that is called from here.
     if unsafe isInFlight, let earlier = turns.inFlight {
-      switch receive(earlier, &progress, now) {
+      switch receive(earlier, &progress) {
       case .own(let outcome): return outcome.cut(to: command)
       case .other: break
       }
     }
-    return send(command, &progress, now, deadline)
+    return send(command, &progress)
   }
 
   /// What became of an access that a signal had left in flight.
@@ -124,10 +126,11 @@ public final class MailboxPort: IORegionPort {
   }
 
   private func receive(
-    _ earlier: IORegionAnswer, _ progress: inout IORegionProgress, _ now: MonotonicTime
+    _ earlier: IORegionAnswer, _ progress: inout IORegionProgress
   ) -> Reception {
     let isOwn = earlier === progress.answer
-    switch unsafe waitForDevice(sequence, now, until: earlier.deadline) {
+    var deadline: MonotonicTime? = earlier.deadline
+    switch unsafe waitForDevice(sequence, &deadline) {
     case .reached(let data):
       unsafe isInFlight = false
       turns.settle(earlier, .done(data))
@@ -148,13 +151,14 @@ public final class MailboxPort: IORegionPort {
   }
 
   private func send(
-    _ command: IORegionCommand, _ progress: inout IORegionProgress, _ now: MonotonicTime,
-    _ deadline: MonotonicTime
+    _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
+    // Both waits share it. The clock is not asked before one of them takes longer than a few looks.
+    var deadline: MonotonicTime?
     // Relaxed: see `close`.
     guard !isOver.load(ordering: .relaxed) else { return fail(.closed) }
     if unsafe isPosted {
-      switch unsafe waitForDevice(sequence, now, until: deadline) {
+      switch unsafe waitForDevice(sequence, &deadline) {
       case .reached: unsafe isPosted = false
       case .interrupted:
         turns.leave()
@@ -170,13 +174,13 @@ public final class MailboxPort: IORegionPort {
       turns.leave()
       return .done(0)
     }
-    switch unsafe waitForDevice(sequence, now, until: deadline) {
+    switch unsafe waitForDevice(sequence, &deadline) {
     case .reached(let data):
       turns.leave()
       return .done(command.operation == .read ? data : 0).cut(to: command)
     case .interrupted:
       unsafe isInFlight = true
-      turns.interrupt(&progress, deadline: deadline)
+      turns.interrupt(&progress, deadline: deadline ?? start())
       return .interrupted
     case .failed(let failure): return fail(failure)
     }
@@ -198,13 +202,25 @@ public final class MailboxPort: IORegionPort {
   }
 
   /// Waits until the command with this sequence is taken, or answered.
+  ///
+  /// - Parameter deadline: when the wait is over; nil where it has not begun, and set when it takes a while.
   @inline(__always)
-  private func waitForDevice(_ wanted: UInt64, _ start: MonotonicTime, until deadline: MonotonicTime)
-    -> Wait
-  {
+  private func waitForDevice(_ wanted: UInt64, _ deadline: inout MonotonicTime?) -> Wait {
     if let found = look(for: wanted, memory.responseSequence) { return found }
-    if unsafe spin.shouldSpin(), let found = spin(for: wanted, start, deadline) { return found }
-    return sleep(for: wanted, until: deadline)
+    if unsafe spin.shouldSpin() {
+      if let found = lookAgain(for: wanted) {
+        unsafe spin.noteHit()
+        return found
+      }
+      if let found = spin(for: wanted, &deadline) { return found }
+    }
+    return sleep(for: wanted, &deadline)
+  }
+
+  /// The deadline of a wait that begins now.
+  private func start() -> MonotonicTime {
+    let (end, overflow) = MonotonicTime.now.nanoseconds.addingReportingOverflow(timeout)
+    return MonotonicTime(nanoseconds: overflow ? .max : end)
   }
 
   /// What a sequence says that was found; nil when the device has not come to it.
@@ -220,17 +236,23 @@ public final class MailboxPort: IORegionPort {
   /// How many looks at the sequence pass between two looks at the clock.
   private static let roundsBetweenTimes = 32
 
-  private func spin(
-    for wanted: UInt64, _ start: MonotonicTime, _ deadline: MonotonicTime
-  ) -> Wait? {
-    var end = start.nanoseconds &+ MailboxSpin.window
+  @inline(__always)
+  private func lookAgain(for wanted: UInt64) -> Wait? {
+    for _ in 0..<Self.roundsBetweenTimes {
+      cvfu_pause()
+      if let found = look(for: wanted, memory.responseSequence) { return found }
+    }
+    return nil
+  }
+
+  private func spin(for wanted: UInt64, _ deadline: inout MonotonicTime?) -> Wait? {
+    let latest = deadline ?? start()
+    deadline = latest
+    var end = MonotonicTime.now.nanoseconds &+ MailboxSpin.window
     while true {
-      for _ in 0..<Self.roundsBetweenTimes {
-        if let found = look(for: wanted, memory.responseSequence) {
-          unsafe spin.noteHit()
-          return found
-        }
-        cvfu_pause()
+      if let found = lookAgain(for: wanted) {
+        unsafe spin.noteHit()
+        return found
       }
       let now = MonotonicTime.now.nanoseconds
       guard now >= end else { continue }
@@ -241,13 +263,15 @@ public final class MailboxPort: IORegionPort {
       end = now &+ MailboxSpin.window
       // Relaxed: see `close`.
       if isOver.load(ordering: .relaxed) { return .failed(.closed) }
-      if now >= deadline.nanoseconds { return .failed(.timedOut) }
+      if now >= latest.nanoseconds { return .failed(.timedOut) }
       let state = cvfu_event_wait(responseEvent.rawValue, liveness?.descriptor ?? -1, 0)
       if state > 0, state & CInt(CVFU_PEER_GONE) != 0 { return ended(wanted) }
     }
   }
 
-  private func sleep(for wanted: UInt64, until deadline: MonotonicTime) -> Wait {
+  private func sleep(for wanted: UInt64, _ deadline: inout MonotonicTime?) -> Wait {
+    let latest = deadline ?? start()
+    deadline = latest
     while true {
       memory.setMonitorSleeps(true)
       if let found = look(for: wanted, memory.responseSequenceAfterFlag) {
@@ -259,7 +283,7 @@ public final class MailboxPort: IORegionPort {
         memory.setMonitorSleeps(false)
         return .failed(.closed)
       }
-      let left = deadline.remainingMilliseconds
+      let left = latest.remainingMilliseconds
       let state = cvfu_event_wait(responseEvent.rawValue, liveness?.descriptor ?? -1, left)
       memory.setMonitorSleeps(false)
       if state == -EINTR { return .interrupted }

@@ -22,7 +22,7 @@ public final class DeviceServer {
   private var sessionPoller: PollerToken?
   private var interest: EventInterest = []
   /// How often in a row the socket was empty when the loop looked.
-  private var misses = 0
+  private let silence = Silence()
   /// A client that came while the device was still being brought to rest after the one before.
   private var next: DescriptorHolder?
   private var refused: [RefusedConnection] = []
@@ -151,7 +151,10 @@ public final class DeviceServer {
     }
     session.onInterestChange = { [weak self] in self?.followInterest() }
     sessionWatch = try loop.watch(session.descriptor, interest) { [weak self] _ in self?.pump() }
-    sessionPoller = loop.addPoller { [weak self] in self?.poll() ?? false }
+    let silence = silence
+    sessionPoller = loop.addPoller { [weak self] in
+      silence.isTimeToAsk ? self?.poll() ?? false : false
+    }
     logger.info("client connected")
   }
 
@@ -159,33 +162,23 @@ public final class DeviceServer {
   private func pump() {
     guard let session else { return }
     loop.noteActivity()
-    misses = 0
+    silence.end()
     if session.process() == .more {
       let confined = LoopConfined(self)
       loop.post { confined.value.pump() }
     }
   }
 
-  private static let toleratedMisses = 32
-  private static let manyMisses = 4096
-
   /// Looks for a message without being told of one; called while the loop spins.
   private func poll() -> Bool {
     guard let session else { return false }
-    // Asking the kernel costs more than a round of the device's own pollers: a client that has been
-    // silent for a while is asked less often, and epoll tells as well.
-    if misses >= Self.toleratedMisses {
-      misses &+= 1
-      let interval = misses < Self.manyMisses ? 8 : 32
-      if misses % interval != 0 { return false }
-    }
     let before = session.handledCount
     let progress = session.process()
     guard session.handledCount != before || progress == .ended else {
-      if misses < Self.toleratedMisses { misses += 1 }
+      silence.note()
       return false
     }
-    misses = 0
+    silence.end()
     loop.noteActivity()
     return true
   }
@@ -208,4 +201,31 @@ public final class DeviceServer {
     }
     if !host.isOccupied, listener == nil { onExhausted?() }
   }
+}
+
+/// How often a client that says nothing is asked whether it has said something.
+///
+/// Asking the kernel costs more than a round of the device's own pollers: a client that has been silent for
+/// a while is asked less often, and epoll tells as well.
+private final class Silence {
+  private var misses = 0
+
+  private static let toleratedMisses = 32
+  private static let manyMisses = 4096
+
+  /// Whether to ask this time; to be asked once in each round of pollers.
+  @inline(__always)
+  var isTimeToAsk: Bool {
+    guard misses >= Self.toleratedMisses else { return true }
+    misses &+= 1
+    return misses % (misses < Self.manyMisses ? 8 : 64) == 0
+  }
+
+  /// The client was asked in vain.
+  func note() {
+    if misses < Self.toleratedMisses { misses += 1 }
+  }
+
+  /// The client has said something.
+  func end() { misses = 0 }
 }

@@ -132,7 +132,9 @@ private let modes: [(PollingMode, PollingMode)] = [
     #expect(rig.read(0) == .done(7))
   }
 
-  @Test("E9: a paused endpoint takes nothing; what came meanwhile is carried out after", arguments: modes)
+  @Test(
+    "E9: a paused endpoint takes nothing; what came meanwhile is carried out after",
+    arguments: modes)
   func pause(device: PollingMode, monitor: PollingMode) throws {
     let rig = try MailboxRig(device: device, monitor: monitor)
     for round in 0..<20 as Range<UInt64> {
