@@ -10,13 +10,16 @@ let package = Package(
   targets: [
     .target(name: "CAllocationCounter"),
     .target(name: "CRingFloor"),
+    .target(name: "CPingPong"),
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
         "CAllocationCounter",
         "CRingFloor",
+        "CPingPong",
         .product(name: "VFIOUser", package: "swift-vfio-user"),
         .product(name: "DeviceModel", package: "swift-vfio-user"),
+        .product(name: "KVMSupport", package: "swift-vfio-user"),
         .product(name: "NVMeDriver", package: "swift-vfio-user"),
       ],
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),

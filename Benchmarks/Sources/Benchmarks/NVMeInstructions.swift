@@ -62,18 +62,19 @@ private func callgrind(_ function: String, _ file: String) -> [String] {
 
 /// Runs a program without output, to its end: its exit code.
 @discardableResult
-private func run(_ command: [String]) -> CInt {
+func run(_ command: [String]) -> CInt {
   let quoted = command.map { "'\($0)'" }.joined(separator: " ")
   let status = system("\(quoted) >/dev/null 2>&1")
   return status >> 8 & 0xff
 }
 
-private func isThere(_ program: String) -> Bool {
+/// Whether the shell finds a program.
+func isThere(_ program: String) -> Bool {
   system("command -v \(program) >/dev/null") == 0
 }
 
 /// The sum that callgrind wrote.
-private func total(_ path: String) -> Int? {
+func total(_ path: String) -> Int? {
   guard let file = fopen(path, "r") else { return nil }
   defer { fclose(file) }
   var line = [CChar](repeating: 0, count: 4096)

@@ -11,6 +11,10 @@ func runBenchmarks() throws {
   let all: [(String, (inout Report) throws -> Void)] = [
     ("reads", benchmarkRegisterReads),
     ("posted", benchmarkPostedWrites),
+    ("paths", benchmarkAccessPaths),
+    ("mailbox", benchmarkMailboxFloor),
+    ("path-instructions", benchmarkPathInstructions),
+    ("path-overlap", benchmarkPathOverlap),
     ("dma", benchmarkDMACopies),
     ("lookup", benchmarkLookups),
     ("memory", benchmarkGuestMemory),
