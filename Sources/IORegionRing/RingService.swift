@@ -98,10 +98,15 @@ final class RingService: IORegionService {
     if result < 0 { endpoints[Int(slot)]?.fail("\(Errno(rawValue: -result))") }
   }
 
-  /// Hands over what was asked for. What the kernel does not take now goes with the next call.
+  /// Hands over what was asked for. What the kernel has no room for now goes with the next call.
   func submit() {
     // Safety: as above.
-    _ = unsafe cir_submit(ring)
+    let result = unsafe cir_submit(ring)
+    let error = Errno(rawValue: -result)
+    guard result < 0, error != .resourceTemporarilyUnavailable, error != .resourceBusy
+    else { return }
+    // Nothing would ever arrive: the clients go back to messages.
+    for endpoint in endpoints { endpoint?.fail("io_uring: \(error)") }
   }
 
   /// As `submit`, unless a batch is in progress that ends with one.

@@ -37,8 +37,8 @@ final class LoopPorts {
       ?? Group(RegionExecutor(region, index: index, loop: loop, logger: logger))
     groups[number] = group
     group.executor.add(part)
-    group.executor.onClosed = { [unowned group] closed in
-      group.endpoints.removeAll { $0 === closed }
+    group.executor.onClosed = { [weak group] closed in
+      group?.endpoints.removeAll { $0 === closed }
     }
   }
 
@@ -106,6 +106,7 @@ final class LoopPorts {
     isClosed = true
     forEachEndpoint { $0.close() }
     for event in events { event.close() }
+    for group in groups.values { group.executor.forgetDeferred() }
     groups = [:]
     events = []
     service = nil

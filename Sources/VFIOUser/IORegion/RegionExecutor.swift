@@ -156,6 +156,9 @@ final class RegionExecutor: IORegionExecutor {
     }
   }
 
+  /// Lets go of what waits: nobody is there for the answers.
+  func forgetDeferred() { deferred = [:] }
+
   func endpointClosed(_ endpoint: any IORegionEndpoint, because reason: String?) {
     if let reason { logger.warning("a descriptor of region \(regionIndex) was closed: \(reason)") }
     onClosed?(endpoint)
