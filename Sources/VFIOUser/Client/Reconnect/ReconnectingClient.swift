@@ -42,11 +42,13 @@ public final class ReconnectingClient: @unchecked Sendable {
   public let options: ClientOptions
   /// What happens when the server is lost.
   public let policy: ReconnectPolicy
-  /// The device that must come back; set before the client is handed out, then constant.
-  private(set) var identity: DeviceIdentity
+  /// The device that must come back.
+  let identity: DeviceIdentity
 
   let opening: @Sendable () throws(ClientError) -> OwnedDescriptor
   let onEvent: @Sendable (ConnectionEvent) -> Void
+  /// Hears of regions that change.
+  let relay: RegionChangeRelay
 
   /// Where the connection stands.
   enum Phase {
@@ -102,17 +104,15 @@ public final class ReconnectingClient: @unchecked Sendable {
     onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in },
     opening: @escaping @Sendable () throws(ClientError) -> OwnedDescriptor
   ) throws(ClientError) -> ReconnectingClient {
-    let first = RegionChangeRelay(options.onRegionChanged)
+    let relay = RegionChangeRelay(options.onRegionChanged)
     let client = try DeviceClient.connect(
-      adopting: try opening(), options: first.relaying(options))
+      adopting: try opening(), options: relay.relaying(options))
     let reconnecting = try ReconnectingClient(
-      client, try DeviceIdentity(of: client), options, policy, onEvent, opening, first)
-    reconnecting.relay.owner.withLock { $0 = WeakClient(reconnecting) }
+      client, try DeviceIdentity(of: client), options, policy, onEvent, opening, relay)
+    relay.owner.withLock { $0 = WeakClient(reconnecting) }
     reconnecting.onLoop { $0.watch(client) }
     return reconnecting
   }
-
-  let relay: RegionChangeRelay
 
   private init(
     _ client: DeviceClient, _ identity: DeviceIdentity, _ options: ClientOptions,
