@@ -152,6 +152,16 @@ int ckvm_get_registers(ckvm_cpu *cpu, struct ckvm_registers *to) {
   return 0;
 }
 
+int ckvm_is_halted_for_good(ckvm_cpu *cpu) {
+  enum { interrupts_enabled = 1 << 9 };
+  struct kvm_mp_state state;
+  int result = call(cpu->descriptor, KVM_GET_MP_STATE, &state);
+  if (result < 0 || state.mp_state != KVM_MP_STATE_HALTED) return result < 0 ? result : 0;
+  struct kvm_regs registers;
+  result = call(cpu->descriptor, KVM_GET_REGS, &registers);
+  return result < 0 ? result : !(registers.rflags & interrupts_enabled);
+}
+
 /// The value of a little-endian field of up to eight bytes.
 static uint64_t value_at(const uint8_t *bytes, uint32_t byte_count) {
   uint64_t value = 0;

@@ -42,6 +42,7 @@ int ckvm_set_flat_mode(ckvm_cpu *c, const struct ckvm_registers *r, bool h, int 
 int ckvm_set_real_mode(ckvm_cpu *c, uint16_t s, const struct ckvm_registers *r, bool h, int *step) {
   (void)c; (void)s; (void)r; (void)h; *step = 0; return -ENOSYS;
 }
+int ckvm_is_halted_for_good(ckvm_cpu *c) { (void)c; return -ENOSYS; }
 int ckvm_get_registers(ckvm_cpu *c, struct ckvm_registers *r) { (void)c; (void)r; return -ENOSYS; }
 int ckvm_run(ckvm_cpu *c, struct ckvm_exit *e) { (void)c; (void)e; return -ENOSYS; }
 void ckvm_complete(ckvm_cpu *c, uint64_t v) { (void)c; (void)v; }

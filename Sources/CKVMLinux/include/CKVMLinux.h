@@ -105,6 +105,9 @@ int ckvm_set_real_mode(ckvm_cpu *cpu, uint16_t segment, const struct ckvm_regist
 /// KVM_GET_REGS.
 int ckvm_get_registers(ckvm_cpu *cpu, struct ckvm_registers *registers);
 
+/// KVM_GET_MP_STATE, KVM_GET_REGS: 1 when the CPU has halted with interrupts disabled, 0 when not.
+int ckvm_is_halted_for_good(ckvm_cpu *cpu);
+
 /// Why a CPU stopped.
 enum ckvm_exit_reason {
   CKVM_EXIT_INTERRUPTED, CKVM_EXIT_MEMORY_READ, CKVM_EXIT_MEMORY_WRITE, CKVM_EXIT_PORT_READ,

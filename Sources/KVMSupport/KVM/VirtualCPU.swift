@@ -83,6 +83,13 @@ public final class VirtualCPU: @unchecked Sendable {
     return CPURegisters(raw)
   }
 
+  /// Whether the guest has halted it with interrupts disabled, so that only a reset could wake it; false in a
+  /// machine without interrupt controller, where the run ends with `.halted`. The runner's thread.
+  public var isHaltedForGood: Bool {
+    // Safety: the pointer is our own.
+    unsafe machine.hasInterruptController && ckvm_is_halted_for_good(cpu) > 0
+  }
+
   // MARK: Running
 
   /// Runs the guest until something happens that it cannot do by itself. A read that the last exit was ends with

@@ -1,0 +1,246 @@
+import VFIOUser
+
+// How the device's interrupts reach the guest. Everything here is called with the device's lock held,
+// but for what the BAR's intercepts call.
+extension AttachedDevice {
+  /// Whether MSI-X is on, and whether all of it is masked.
+  private var vectorControl: (isOn: Bool, isMasked: Bool) {
+    guard let msix = profile.capabilities.msix else { return (false, false) }
+    let control: UInt16 = shadow.load(at: msix + 2)
+    return (control & 0x8000 != 0, control & 0x4000 != 0)
+  }
+
+  /// How many messages MSI may send; 0 while it is off, or MSI-X is on.
+  private var allowedMessageCount: Int {
+    guard let msi = profile.capabilities.msi, !vectorControl.isOn else { return 0 }
+    let control: UInt16 = shadow.load(at: msi + 2)
+    return control & 1 == 0 ? 0 : min(1 << Int(control >> 4 & 7), profile.messageCount)
+  }
+
+  /// What MSI sends for a vector: its number stands in the low bits of the data.
+  private func message(_ vector: Int, of count: Int) -> InterruptMessage {
+    let msi = profile.capabilities.msi ?? 0
+    let address: UInt64 =
+      profile.has64BitMessages
+      ? shadow.load(at: msi + 4) : UInt64(shadow.load(at: msi + 4, as: UInt32.self))
+    let data: UInt16 = shadow.load(at: msi + profile.messageDataOffset)
+    return InterruptMessage(
+      address: address, data: UInt32(data) & ~UInt32(count - 1) | UInt32(vector))
+  }
+
+  // MARK: Setting up
+
+  /// Sets messages up that are wanted now, before the device knows that they are on.
+  func armMessages() {
+    let vectorControl = vectorControl
+    let count = allowedMessageCount
+    guard vectorControl.isOn || count > 0 else { return }
+    dropLine()
+    if vectorControl.isOn {
+      dropMessages()
+      if let table { updateVectors(0..<table.vectorCount, connects: true) }
+      return
+    }
+    if count != messageCount {
+      dropMessages()
+      makeMessages(count)
+    } else {
+      for (vector, delivery) in messages.enumerated() {
+        reporting("MSI") { () throws(MachineError) in
+          try delivery.connect(message(vector, of: count))
+        }
+      }
+    }
+  }
+
+  /// Takes messages down that are not wanted any more, once the device knows; then the pin counts.
+  func disarmMessages() {
+    guard loss == nil else { return }
+    if vectorControl.isOn {
+      if let table { updateVectors(0..<table.vectorCount, connects: false) }
+    } else {
+      dropVectors()
+    }
+    if allowedMessageCount == 0 { dropMessages() }
+    if !vectorControl.isOn, allowedMessageCount == 0 { armLine() }
+  }
+
+  private func makeMessages(_ count: Int) {
+    // Also where it fails: it is not tried again before the guest has turned it off.
+    messageCount = count
+    reporting("MSI") { () throws(MachineError) in
+      var made: [DeviceVector] = []
+      for vector in 0..<count {
+        let delivery = try makeVector()
+        try delivery.connect(message(vector, of: count))
+        made.append(delivery)
+      }
+      try assign(.msi, start: 0, made)
+      messages = made
+    }
+  }
+
+  private func dropMessages() {
+    guard messageCount > 0 else { return }
+    messages = []
+    messageCount = 0
+    try? client.disableInterrupts(index: InterruptType.msi.rawValue)
+  }
+
+  /// Brings vectors to what the table and the capability say.
+  ///
+  /// - Parameter connects: whether to do what lets interrupts through, or what holds them back.
+  private func updateVectors(_ range: Range<Int>, connects: Bool) {
+    guard let table else { return }
+    let control = vectorControl
+    var made: [(vector: Int, delivery: DeviceVector)] = []
+    for vector in range {
+      let isOpen = control.isOn && !control.isMasked && !table.isMasked(vector)
+      let known = vectors[vector]
+      guard connects else {
+        if !isOpen { known?.disconnect() }
+        continue
+      }
+      guard isOpen || known == nil && profile.hasFixedVectors && control.isOn else { continue }
+      reporting("MSI-X vector \(vector)") { () throws(MachineError) in
+        let delivery = if let known { known } else { try makeVector() }
+        if isOpen { try delivery.connect(table.message(vector)) }
+        if known == nil { made.append((vector, delivery)) }
+      }
+    }
+    give(made)
+  }
+
+  /// Gives new vectors to the device, those that follow each other in one go.
+  private func give(_ made: [(vector: Int, delivery: DeviceVector)]) {
+    var rest = made[...]
+    while let first = rest.first {
+      let run = rest.enumerated().prefix { $0.element.vector == first.vector + $0.offset }
+        .map(\.element)
+      rest = rest.dropFirst(run.count)
+      reporting("MSI-X vectors from \(first.vector) on") { () throws(MachineError) in
+        try assign(.msix, start: first.vector, run.map(\.delivery))
+        for entry in run { vectors[entry.vector] = entry.delivery }
+      }
+    }
+  }
+
+  private func dropVectors() {
+    guard !vectors.isEmpty else { return }
+    vectors = [:]
+    try? client.disableInterrupts(index: InterruptType.msix.rawValue)
+  }
+
+  private func makeVector() throws(MachineError) -> DeviceVector {
+    do throws(Errno) { return try DeviceVector(surroundings.controller) } catch {
+      throw MachineError(.systemCall, "cannot make an eventfd: \(error)")
+    }
+  }
+
+  private func assign(
+    _ type: InterruptType, start: Int, _ vectors: [DeviceVector]
+  ) throws(MachineError) {
+    try Self.connecting(name) { () throws(ClientError) in
+      try client.assignInterrupts(
+        index: type.rawValue, start: start, descriptors: vectors.map(\.descriptor))
+    }
+  }
+
+  /// Reports what goes wrong, once each: the guest goes on without that interrupt.
+  private func reporting(_ what: String, _ body: () throws(MachineError) -> Void) {
+    do throws(MachineError) { try body() } catch {
+      let text = "\(what): \(error)"
+      guard refusals.count < Self.refusalLimit, refusals.insert(text).inserted else { return }
+      surroundings.report(.interruptRefused(address, text))
+    }
+  }
+
+  // MARK: The pin
+
+  /// Connects the pin, if there is one and it is not connected.
+  func armLine() {
+    guard profile.pin > 0, line == nil else { return }
+    let number = surroundings.line(address.device, profile.pin)
+    reporting("the interrupt pin") { () throws(MachineError) in
+      let made = try DeviceLine(surroundings.controller, line: number)
+      try Self.connecting(name) { () throws(ClientError) in
+        let index = InterruptType.line.rawValue
+        try client.assignInterrupts(
+          index: index, descriptors: [made.resampleDescriptor], action: .unmask)
+        try client.assignInterrupts(index: index, descriptors: [made.triggerDescriptor])
+      }
+      line = made
+    }
+  }
+
+  private func dropLine() {
+    guard line != nil else { return }
+    line = nil
+    try? client.disableInterrupts(index: InterruptType.line.rawValue)
+  }
+
+  /// The device is lost: nothing is delivered any more, and nothing is said to it.
+  func dropInterrupts() {
+    line = nil
+    messages = []
+    messageCount = 0
+    vectors = [:]
+  }
+
+  // MARK: The table of MSI-X, for whoever accesses the BAR
+
+  /// Reads the table as the guest has written it.
+  func readTable(at offset: Int, byteCount: Int) -> UInt64 {
+    lock.withLock {
+      loss == nil ? table?.read(at: offset, byteCount: byteCount) ?? .max : .max
+    }
+  }
+
+  /// Writes the table: what is let through is ready before the device knows, what is held back is held
+  /// back here once the device knows.
+  func writeTable(_ value: UInt64, at offset: Int, byteCount: Int) {
+    guard let layout = profile.msix else { return }
+    var failure: ClientError?
+    let present = lock.withLock { () -> DeviceClient in
+      guard loss == nil,
+        let touched = table?.write(value, at: offset, byteCount: byteCount), !touched.isEmpty,
+        let region = windows.first(where: { $0.bar.index == layout.tableBAR })?.window.region
+      else { return client }
+      if vectorControl.isOn { updateVectors(touched, connects: true) }
+      do throws(ClientError) {
+        try region.writeWord(
+          value, at: RegionOffset(layout.tableOffset + UInt64(offset)), byteCount: byteCount)
+      } catch {
+        failure = error
+      }
+      if vectorControl.isOn { updateVectors(touched, connects: false) }
+      return client
+    }
+    if let failure { lose(failure, of: present) }
+  }
+
+  /// Reads pending bits: what the device holds back, and what is held back here.
+  func readPendingBits(at offset: Int, byteCount: Int) -> UInt64 {
+    guard let layout = profile.msix else { return .max }
+    let (region, present, held) = lock.withLock {
+      () -> ((any DeviceRegion)?, DeviceClient, UInt64) in
+      guard loss == nil else { return (nil, client, 0) }
+      var held: UInt64 = 0
+      for (vector, delivery) in vectors {
+        let bit = vector - offset * 8
+        if (0..<(byteCount * 8)).contains(bit), delivery.isPending { held |= 1 << UInt64(bit) }
+      }
+      let window = windows.first { $0.bar.index == layout.pendingBAR }
+      return (window?.window.region, client, held)
+    }
+    guard let region else { return .max }
+    do throws(ClientError) {
+      return try held
+        | region.readWord(
+          at: RegionOffset(layout.pendingOffset + UInt64(offset)), byteCount: byteCount)
+    } catch {
+      lose(error, of: present)
+      return error.code == .rejected ? held : .max
+    }
+  }
+}

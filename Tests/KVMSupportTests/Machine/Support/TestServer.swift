@@ -1,0 +1,74 @@
+import CVFIOUserLinux
+import Logging
+import Synchronization
+import Testing
+
+@testable import DeviceModel
+@testable import VFIOUser
+
+/// A device that is served on a thread of its own, to one client after the other.
+final class TestServer: @unchecked Sendable {
+  // Its owner starts and ends it; the loop is posted to.
+  private let thread: LoopThread
+  private let server: Mutex<Server>
+
+  private struct Server: @unchecked Sendable {
+    // Confined to the loop.
+    var server: DeviceServer?
+  }
+
+  /// - Parameter kind: the device; it is made on its loop.
+  init(_ kind: any (PCIDevice & SendableMetatype).Type) throws {
+    thread = try LoopThread(name: "served", polling: .never)
+    server = Mutex(Server(server: nil))
+    let loop = thread.loop
+    let made = EventDescriptorBox(try EventDescriptor())
+    loop.post { [self] in
+      do {
+        let host = DeviceHost(
+          device: try PCIFunction(kind, loop: loop), loop: loop, options: DeviceOptions(),
+          logger: Logger(label: "test"))
+        let server = DeviceServer(host: host)
+        self.server.withLock { $0.server = server }
+      } catch {
+        Issue.record("the device cannot be made: \(error)")
+      }
+      made.event.signal()
+    }
+    _ = made.event.wait(timeout: .seconds(20))
+  }
+
+  /// Connects a client, after the one before has gone.
+  func connect(_ options: ClientOptions) throws(ClientError) -> DeviceClient {
+    var ends: [CInt] = [-1, -1]
+    guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
+      throw ClientError(.systemCall, .ioError, "no socket pair")
+    }
+    let end = ends[0]
+    thread.loop.post { [self] in
+      do {
+        try server.withLock { $0.server }?.adopt(OwnedDescriptor(adopting: end))
+      } catch {
+        Issue.record("the server failed: \(error)")
+      }
+    }
+    return try DeviceClient.connect(
+      adopting: OwnedDescriptor(adopting: ends[1]), options: options)
+  }
+
+  /// Ends the thread, and the connection with it: the server has died.
+  func die() {
+    let done = try? EventDescriptorBox(EventDescriptor())
+    thread.loop.post { [self] in
+      let server = server.withLock { state in
+        defer { state.server = nil }
+        return state.server
+      }
+      server?.stop { done?.event.signal() }
+    }
+    _ = done?.event.wait(timeout: .seconds(20))
+    thread.end()
+  }
+
+  deinit { thread.end() }
+}
