@@ -5,11 +5,11 @@ import VFIOUser
 /// SIGTERM, SIGINT and SIGHUP as a descriptor of an event loop.
 ///
 /// Made before any thread, so that no thread takes the signals in the usual way.
-struct TerminationSignals: ~Copyable {
+package struct TerminationSignals: ~Copyable {
   private let descriptor: OwnedDescriptor
 
   /// Blocks the signals in this thread, and in the threads that it starts later, and collects them.
-  init() throws(Errno) {
+  package init() throws(Errno) {
     // Safety: the set is a local variable that is initialised by sigemptyset.
     var signals = Self.set()
     _ = unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
@@ -19,17 +19,17 @@ struct TerminationSignals: ~Copyable {
   }
 
   /// The number of the descriptor to watch for reading.
-  var rawValue: CInt { descriptor.rawValue }
+  package var rawValue: CInt { descriptor.rawValue }
 
   /// Gives the signals their usual effect back: the next one kills the process.
-  static func restore() {
+  package static func restore() {
     // Safety: as in the initialiser.
     var signals = set()
     _ = unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 
   /// Takes the signal that came to a descriptor of this type, or nil.
-  static func consume(_ descriptor: CInt) -> CInt? {
+  package static func consume(_ descriptor: CInt) -> CInt? {
     var record = signalfd_siginfo()
     let byteCount = MemoryLayout<signalfd_siginfo>.size
     // Safety: the kernel writes at most one record into a local variable of that size.

@@ -8,8 +8,8 @@ struct Tool: ParsableCommand {
     commandName: "vfio-user",
     abstract: "PCI devices in processes of their own, over the vfio-user protocol.",
     subcommands: [
-      ServeCommand.self, DevicesCommand.self, ProbeCommand.self, NVMeCommand.self,
-      DemoCommand.self,
+      ServeCommand.self, DevicesCommand.self, ProbeCommand.self, RunCommand.self,
+      NVMeCommand.self, DemoCommand.self,
     ])
 
   static func main() { ProgramEntry.run(Tool.self) }

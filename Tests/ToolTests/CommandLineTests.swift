@@ -56,6 +56,20 @@ import VFIOUser
     Mistake("probe", 64, "<path>"),
     Mistake("probe /nonexistent/x", 1, "start the server"),
     Mistake("probe x --timeout 0", 64, "1 to 3600"),
+    Mistake("run", 64, "<guest>"),
+    Mistake("run x --device socket@3", 64, "BUS:DEV.FN"),
+    Mistake("run x --device @00:03.0", 64, "BUS:DEV.FN"),
+    Mistake("run x --memory lots", 64, "K, M or G"),
+    Mistake("run x --memory 1M", 64, "2M to 3G"),
+    Mistake("run x --memory 99999999999G", 64, "2M to 3G"),
+    Mistake("run x --cpus 0", 64, "1 to 64"),
+    Mistake("run x --address here", 64, "hexadecimal"),
+    Mistake("run x --reconnect -1", 64, "--reconnect"),
+    Mistake("run x.script --address 0x1000", 64, "for programs"),
+    Mistake("run x --software", 64, "end with .script"),
+    Mistake("run /nonexistent/x", 1, "No such file"),
+    Mistake("run /nonexistent/x.script", 1, "No such file"),
+    Mistake("run /dev/null", 1, "is no file"),
   ]
 
   @Test("E20: a wrong command line gives one line that says what to do", arguments: mistakes)
@@ -89,6 +103,7 @@ import VFIOUser
     "E20: help and version of every command go to standard output",
     arguments: [
       ["--help"], ["serve", "--help"], ["devices", "--help"], ["probe", "--help"],
+      ["run", "--help"],
       ["demo", "--help"], ["nvme", "--help"], ["nvme", "identify", "--help"],
       ["nvme", "read", "--help"], ["nvme", "write", "--help"], ["nvme", "trim", "--help"],
       ["nvme", "bench", "--help"],

@@ -18,12 +18,13 @@ import Testing
       "DMA from the device, mapped", "DMA to the device, by message",
       "DMA from the device, by message", "interrupt", "stop", "start and attach", "write",
       "copy, by the device itself", "flush", "read the copy", "verify", "read at random", "trim",
-      "shut down and stop",
+      "shut down and stop", "make a machine, attach edu", "run the guest", "accesses to edu",
     ] {
       let line = lines.first { $0.hasPrefix("  \(step) ") }
       #expect(line?.contains(" ms  ") == true, "no time for \"\(step)\"")
     }
     #expect(outcome.output.contains("10! = 3628800"))
+    #expect(lines.contains { $0.hasPrefix("    guest: ") }, "\(outcome.output)")
     let processIDs = outcome.output.split(separator: " ").filter { $0.hasSuffix(",") }
       .compactMap { Int32($0.dropLast()) }.filter { $0 > 1 }
     #expect(processIDs.count >= 2)

@@ -1,4 +1,4 @@
-/// The demonstration: `edu` first, then `nvme`.
+/// The demonstration: `edu` first, then `nvme`, then a guest that drives `edu`.
 ///
 /// Device and driver are connected by a socket pair, so that there is no socket to remove, and each
 /// device's process ends when this one does, however it ends.
@@ -14,6 +14,7 @@ struct Demo {
     try EduDemo(report).run()
     print("nvme, in a process of its own, its disk a file:")
     try NVMeDemo(report).run()
+    try MachineDemo(report).run()
     print("done in \(report.milliseconds(clock.now - start))")
   }
 }

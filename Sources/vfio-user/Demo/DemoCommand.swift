@@ -10,7 +10,8 @@ struct DemoCommand: ParsableCommand {
     discussion: """
       Of edu it uses a register, DMA both ways with a checksum, and an interrupt. Of nvme it writes to a disk \
       that is a temporary file, has the device copy the data, verifies the copy, and trims it. It says how long \
-      each step took. Nothing is left behind.
+      each step took. Then a guest, in KVM where that is available, finds edu on its PCI bus and drives it. Nothing is left \
+      behind.
       """)
 
   func run() throws {

@@ -1,0 +1,232 @@
+import DeviceProgram
+import Glibc
+import KVMSupport
+import Testing
+
+/// `vfio-user run`: guests with devices of other processes.
+@Suite(.serialized, .timeLimit(.minutes(3))) struct RunTests {
+  /// How scripts can be run here: in software always, and on KVM where there is one.
+  static let ways: [[String]] = KVM.isAvailable ? [[], ["--software"]] : [["--software"]]
+
+  private let folder = TemporaryFolder()
+
+  // MARK: Guests
+
+  /// Writes a guest to a file.
+  private func guest(_ name: String, _ bytes: [UInt8]) -> String {
+    let path = folder / name
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    _ = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+    close(file)
+    return path
+  }
+
+  private func script(_ text: String) -> String { guest("guest.script", Array(text.utf8)) }
+
+  /// Finds edu at 00:01.0, places its registers at 0xe0000000, and turns them and bus mastering on.
+  private static let placing = """
+    config-expect32 00:01.0 0 0x11e81234
+    config-write32 00:01.0 0x10 0xe0000000
+    config-write16 00:01.0 4 6
+
+    """
+
+  @Test(
+    "E1, E4, E6: the example of a script drives edu: registers, DMA, and the interrupt by MSI",
+    arguments: ways)
+  func edu(_ way: [String]) throws {
+    let server = try Server()
+    let outcome = try Program.run(
+      "vfio-user",
+      ["run", "--device", server.path, Package.root + "/Examples/Guests/edu.script"] + way)
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    #expect(
+      outcome.output == """
+        edu has 1 MiB at 0xe0000000
+        memory went to edu and back
+        the interrupt came
+        identification = 0x10000ed
+        factorial = 0x375f00
+
+        """)
+    #expect(outcome.errors == "")
+    // The server is there for the next one.
+    #expect(try server.connect().read(.identification) == 0x0100_00ed)
+  }
+
+  @Test("E6: a script takes edu's interrupt by its pin", arguments: ways)
+  func pin(_ way: [String]) throws {
+    let server = try Server()
+    let script = script(
+      Self.placing + """
+        config-read8 00:01.0 0x3c -> line
+        interrupts
+        write32 0xfec00000 0x27
+        write32 0xfec00010 0
+        write32 0xfec00000 0x26
+        write32 0xfec00010 0x8051
+        on 0x51 write32 0xe0000064 0x42
+        write32 0xe0000060 0x42
+        await 0x51
+        write32 0xe0000060 0x42
+        await 0x51 2
+        """)
+    let outcome = try Program.run("vfio-user", ["run", "--device", server.path, script] + way)
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    #expect(outcome.output == "line = 0xb\n")
+  }
+
+  @Test("Devices sit where they are put, or at the next free slot", arguments: ways)
+  func places(_ way: [String]) throws {
+    let servers = [try Server(), try Server("gpio"), try Server("serial")]
+    let script = script(
+      """
+      config-read32 00:01.0 0 -> first
+      config-read32 00:1f.0 0 -> last
+      config-read32 00:02.0 0 -> next
+      config-read32 00:03.0 0 -> none
+      """)
+    let outcome = try Program.run(
+      "vfio-user",
+      [
+        "run", "--device", servers[0].path, "--device", "\(servers[1].path)@00:1f.0", "--device",
+        servers[2].path, script,
+      ] + way)
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    let lines = outcome.output.split(separator: "\n")
+    #expect(lines.count == 4 && lines.first == "first = 0x11e81234")
+    #expect(lines.last == "none = 0xffffffff")
+    #expect(!lines[1].hasSuffix("0xffffffff") && !lines[2].hasSuffix("0xffffffff"))
+  }
+
+  @Test("A place that is taken, or on another bus, is refused in one line")
+  func wrongPlaces() throws {
+    let server = try Server()
+    let script = script("exit")
+    for (place, says) in [("00:00.0", "is taken"), ("01:00.0", "only bus 0")] {
+      let outcome = try Program.run(
+        "vfio-user", ["run", "--software", "--device", "\(server.path)@\(place)", script])
+      #expect(outcome.ending == .exited(64))
+      #expect(outcome.errorLines.count == 1 && outcome.errors.contains(says), "\(outcome.errors)")
+    }
+    let outcome = try Program.run(
+      "vfio-user", ["run", "--software", "--device", folder / "none", script])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1 && outcome.errors.contains(folder / "none"))
+  }
+
+  @Test("A script that cannot be understood is refused with its line")
+  func wrongScript() throws {
+    let outcome = try Program.run("vfio-user", ["run", "--software", script("exit\nfrobnicate\n")])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1 && outcome.errors.contains("line 2"), "\(outcome.errors)")
+  }
+
+  @Test("What a script expected and did not find is told", arguments: ways)
+  func expectation(_ way: [String]) throws {
+    let outcome = try Program.run(
+      "vfio-user", ["run", script("expect32 0xe0000000 1")] + way)
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1 && outcome.errors.contains("limit"), "\(outcome.errors)")
+  }
+
+  @Test(
+    "V12: a server that is killed leaves all ones and a line, and never hangs the guest",
+    arguments: ways)
+  func death(_ way: [String]) throws {
+    let server = try Server()
+    let script = script(
+      Self.placing + """
+        print "ready\\n"
+        poll32 0xe0000000 0xffffffff
+        read32 0xe0000000 -> registers
+        config-read32 00:01.0 0 -> identity
+        """)
+    let program = try Program(
+      "vfio-user", ["run", "--device", server.path, script] + way, in: folder)
+    for _ in 0..<2000 where !program.outcome.output.contains("ready") { usleep(5000) }
+    server.program.end(SIGKILL)
+    #expect(program.process.wait(timeout: .seconds(20)) == .exited(0))
+    #expect(program.outcome.output == "ready\nregisters = 0xffffffff\nidentity = 0xffffffff\n")
+    #expect(program.outcome.errorLines.count == 1, "\(program.outcome.errors)")
+    #expect(program.outcome.errors.contains("is lost"))
+  }
+
+  @Test(
+    "V12: with --reconnect a device that is started again goes on where the guest left it",
+    arguments: ways)
+  func reconnect(_ way: [String]) throws {
+    var server = try Server(in: folder)
+    let script = script(
+      Self.placing + """
+        write32 0xe0000004 1
+        print "ready\\n"
+        poll32 0xe0000000 0xffffffff
+        poll32 0xe0000000 0x010000ed
+        # A new process has forgotten what was written.
+        read32 0xe0000004 -> liveness
+        """)
+    let program = try Program(
+      "vfio-user", ["run", "--device", server.path, script, "--reconnect", "20"] + way)
+    for _ in 0..<2000 where !program.outcome.output.contains("ready") { usleep(5000) }
+    server.program.end(SIGKILL)
+    #expect(program.waits(for: "is lost"))
+    server = try Server(in: folder)
+    #expect(program.process.wait(timeout: .seconds(20)) == .exited(0), "\(program.outcome.errors)")
+    #expect(program.outcome.output == "ready\nliveness = 0x0\n")
+    #expect(program.outcome.errors.contains("is back"))
+  }
+
+  @Test("A signal ends a guest that goes on forever", arguments: ways, [SIGTERM, SIGINT])
+  func signals(_ way: [String], _ signal: CInt) throws {
+    let script = script("print \"ready\\n\"\npoll32 0x80000 1")
+    let program = try Program("vfio-user", ["run", script] + way)
+    for _ in 0..<2000 where !program.outcome.output.contains("ready") { usleep(5000) }
+    #expect(program.end(signal) == .exited(128 + signal))
+    #expect(program.outcome.errors == "")
+  }
+
+  @Test("Each CPU runs its script", arguments: ways)
+  func cpus(_ way: [String]) throws {
+    let script = script(
+      "poll32 0x80000 1\nprint \"b\"\nread32 0x80000 -> zero\ncpu 1\nprint \"a\"\nwrite32 0x80000 1"
+    )
+    let outcome = try Program.run("vfio-user", ["run", script] + way)
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    #expect(outcome.output == "abzero = 0x1\n")
+  }
+
+  @Test("Paths and statistics are shown on standard error", arguments: ways)
+  func reports(_ way: [String]) throws {
+    let server = try Server()
+    let script = script(Self.placing + "read32 0xe0000000 -> id")
+    let outcome = try Program.run(
+      "vfio-user", ["run", "--device", server.path, "--paths", "--statistics", script] + way)
+    #expect(outcome.ending == .exited(0))
+    #expect(outcome.output == "id = 0x10000ed\n")
+    #expect(outcome.errors.contains("00:01.0 \(server.path)\n"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("BAR 0 0x0, 1048576 bytes: message"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("message"), "\(outcome.errors)")
+  }
+
+  @Test("A program runs on KVM, prints, and gives its status", .enabled(if: KVM.isAvailable))
+  func program() throws {
+    // mov $0x3f8, %dx; mov $0x41, %al; out %al, (%dx); mov $9, %al; out %al, $0xf4
+    let path = guest("guest.bin", [0x66, 0xba, 0xf8, 0x03, 0xb0, 0x41, 0xee, 0xb0, 9, 0xe6, 0xf4])
+    for options in [[], ["--address", "0x200000"], ["--memory", "2M", "--cpus", "1"]] {
+      let outcome = try Program.run("vfio-user", ["run", path] + options)
+      #expect(outcome.ending == .exited(9), "\(outcome.errors)")
+      #expect(outcome.output == "A")
+    }
+    let outcome = try Program.run("vfio-user", ["run", path, "--address", "0xfff00000"])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1 && outcome.errors.contains("does not fit"))
+  }
+
+  @Test("A program that crashes is told in one line", .enabled(if: KVM.isAvailable))
+  func crash() throws {
+    let outcome = try Program.run("vfio-user", ["run", guest("guest.bin", [0x0f, 0x0b])])
+    #expect(outcome.ending == .exited(1))
+    #expect(outcome.errorLines.count == 1 && outcome.errors.contains("shut down"))
+  }
+}
