@@ -130,6 +130,8 @@ struct PathClient {
     var options = ClientOptions()
     options.offersMailbox = takesMailbox
     options.offersPostedMessages = true
+    // Under callgrind everything takes its time.
+    options.timeout = .seconds(60)
     client = try DeviceClient.connect(
       adopting: OwnedDescriptor(adopting: child.socket), options: options)
   }
