@@ -3,6 +3,9 @@
 /// Device and driver are connected by a socket pair, so that there is no socket to remove, and each
 /// device's process ends when this one does, however it ends.
 struct Demo {
+  /// Whether the guest runs in software also where there is a KVM.
+  let usesSoftware: Bool
+
   /// Runs all steps, printing each with its time.
   ///
   /// - Throws: when a step fails or gives a wrong result.
@@ -14,7 +17,7 @@ struct Demo {
     try EduDemo(report).run()
     print("nvme, in a process of its own, its disk a file:")
     try NVMeDemo(report).run()
-    try MachineDemo(report).run()
+    try MachineDemo(report, usesSoftware: usesSoftware).run()
     print("done in \(report.milliseconds(clock.now - start))")
   }
 }

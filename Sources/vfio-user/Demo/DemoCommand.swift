@@ -14,8 +14,15 @@ struct DemoCommand: ParsableCommand {
       behind.
       """)
 
+  @Flag(help: "Run the guest in software, as where there is no KVM.")
+  var software = false
+
   func run() throws {
-    do { try Demo().run() } catch let error as ProgramError { throw error } catch {
+    do {
+      try Demo(usesSoftware: software).run()
+    } catch let error as ProgramError {
+      throw error
+    } catch {
       throw ProgramError(.runtime, "demo: \(error)")
     }
   }

@@ -7,7 +7,12 @@ import VFIOUser
 struct MachineDemo {
   private let report: DemoReport
 
-  init(_ report: DemoReport) { self.report = report }
+  private let usesSoftware: Bool
+
+  init(_ report: DemoReport, usesSoftware: Bool) {
+    self.report = report
+    self.usesSoftware = usesSoftware
+  }
 
   /// What the guest does where there is no KVM; `GuestProgram.eduDriver` is the program that does it there.
   ///
@@ -53,12 +58,11 @@ struct MachineDemo {
 
   /// Runs the guest: on KVM if there is one.
   func run() throws {
-    let hasKVM = KVM.isAvailable
-    print(
+    let hasKVM = KVM.isAvailable && !usesSoftware
+    let place =
       hasKVM
-        ? "a guest in KVM, edu in a process of its own:"
-        : "a guest in software, because there is no \(KVM.standardPath) to use; edu in a process of its own:"
-    )
+      ? "KVM" : usesSoftware ? "software" : "software, since \(KVM.standardPath) cannot be used"
+    print("a guest in \(place), edu in a process of its own:")
     let output = Output()
     let (machine, process) = try report.step("make a machine, attach edu") {
       let (machine, process, device) = try makeMachine(hasKVM ? .kvm : .software, output)
