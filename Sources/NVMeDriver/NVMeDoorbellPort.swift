@@ -6,14 +6,8 @@ import VFIOUser
 /// Threads: any.
 final class NVMeDoorbellPort: Sendable {
   private enum Way: Sendable {
-    case event(EventHolder)
+    case event(EventDescriptorBox)
     case port(any IORegionPort, RegionIODescriptor)
-  }
-
-  /// Keeps an eventfd in a place that can be copied.
-  private final class EventHolder: Sendable {
-    let event: EventDescriptor
-    init(_ event: consuming EventDescriptor) { self.event = event }
   }
 
   private let way: Way
@@ -24,7 +18,7 @@ final class NVMeDoorbellPort: Sendable {
     guard copy >= 0 else { throw NVMeDriverError(.connection, "no descriptor is left") }
     do throws(Errno) {
       way = .event(
-        EventHolder(try EventDescriptor(adopting: OwnedDescriptor(adopting: copy))))
+        EventDescriptorBox(try EventDescriptor(adopting: OwnedDescriptor(adopting: copy))))
     } catch {
       throw NVMeDriverError(.connection, "the device sent something else than an eventfd")
     }
@@ -38,7 +32,7 @@ final class NVMeDoorbellPort: Sendable {
   /// Rings the doorbell at `offset` from the start of the region.
   func ring(_ value: UInt32, at offset: RegionOffset) throws(NVMeDriverError) {
     switch way {
-    case .event(let holder): holder.event.signal()
+    case .event(let event): event.signal()
     case .port(let port, let part):
       let command = IORegionCommand.write(
         UInt64(value), at: offset.rawValue - part.offset.rawValue, byteCount: 4,

@@ -26,7 +26,7 @@ final class AddressMap: Sendable {
   /// A write that signals an eventfd here, and the part that it lies in.
   struct Event: Sendable {
     var event: IOEvent
-    var signal: EventSignal
+    var signal: EventDescriptorBox
     var part: WindowPart?
   }
 

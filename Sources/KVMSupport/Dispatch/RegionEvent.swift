@@ -9,7 +9,7 @@ public struct RegionEvent: Sendable {
   /// The value that it has, or nil for any.
   public var matching: UInt64?
   /// What is signalled.
-  let signal: EventSignal
+  let signal: EventDescriptorBox
 
   /// The event of a window that is placed at `address`.
   func event(in space: GuestSpace, at address: UInt64) -> IOEvent {
@@ -17,15 +17,4 @@ public struct RegionEvent: Sendable {
       space: space, address: GuestAddress(address + offset.rawValue), byteCount: byteCount,
       matching: matching, descriptor: signal.rawValue)
   }
-}
-
-/// An eventfd that plans and maps share.
-final class EventSignal: Sendable {
-  private let event: EventDescriptor
-
-  init(_ event: consuming EventDescriptor) { self.event = event }
-
-  var rawValue: CInt { event.rawValue }
-
-  func signal() { event.signal() }
 }

@@ -144,7 +144,7 @@ struct RegionPlanner {
       let event = RegionEvent(
         offset: entry.offset, byteCount: Int(entry.byteCount),
         matching: isMatching ? entry.value : nil,
-        signal: EventSignal(
+        signal: EventDescriptorBox(
           try EventDescriptor(
             adopting: try descriptors.duplicate(at: Int(entry.descriptorIndex)))))
       let io = event.event(in: .memory, at: 0)

@@ -23,9 +23,3 @@ final class InterruptVector {
   /// The level of a level-triggered line.
   var isAsserted = false
 }
-
-/// An eventfd that several places may hold; closed with the last of them.
-final class EventDescriptorBox: Sendable {
-  let event: EventDescriptor
-  init(_ event: consuming EventDescriptor) { self.event = event }
-}

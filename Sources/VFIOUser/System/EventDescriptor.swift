@@ -62,10 +62,10 @@ public struct EventDescriptor: ~Copyable, Sendable {
   }
 
   /// As `signal`, for a counter that a hostile peer may make blocking or fill at any time.
-  func signalWarily() { _ = cvfu_event_signal(descriptor.rawValue) }
+  package func signalWarily() { _ = cvfu_event_signal(descriptor.rawValue) }
 
   /// Sets the counter to zero; as `signalWarily`.
-  func consumeWarily() { _ = cvfu_event_consume(descriptor.rawValue) }
+  package func consumeWarily() { _ = cvfu_event_consume(descriptor.rawValue) }
 
   /// Waits until the counter is raised and takes its value.
   ///

@@ -35,7 +35,7 @@ final class MixedBAR: @unchecked Sendable {
   let commands = Observed<[IORegionCommand]>([])
   let window: RegionWindow
   private let registers = Registers()
-  private let events: [Witness: EventSignal]
+  private let events: [Witness: EventDescriptorBox]
   private let counters: [Witness: CInt]
   private var device: DispatchThread?
 
@@ -59,7 +59,7 @@ final class MixedBAR: @unchecked Sendable {
         port: pair.port, userData: 8))
     var plan = planner.plan
     var counters: [Witness: CInt] = [:]
-    var signals: [Witness: EventSignal] = [:]
+    var signals: [Witness: EventDescriptorBox] = [:]
     let wishes: [(Witness, UInt64, Int, UInt64?)] = [
       (.anyEvent, 0x300, 4, nil), (.valueEvent, 0x308, 2, 0xbeef),
       (.lengthlessEvent, 0x310, 0, nil), (.portEvent, 0x2010, 4, nil),
@@ -67,7 +67,7 @@ final class MixedBAR: @unchecked Sendable {
     for (witness, offset, byteCount, value) in wishes {
       let raw = eventfd(0, CInt(EFD_NONBLOCK))
       counters[witness] = dup(raw)
-      let signal = EventSignal(
+      let signal = EventDescriptorBox(
         try EventDescriptor(adopting: OwnedDescriptor(adopting: raw)))
       signals[witness] = signal
       plan.events.append(
