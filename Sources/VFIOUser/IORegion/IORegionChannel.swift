@@ -8,6 +8,8 @@ import Synchronization
 /// that is waited for costs one send and one receive; a posted write costs one send, and blocks only
 /// while the socket is full because the server is slow in reading.
 ///
+/// An access has one time for all of its waits, however many signals interrupt them.
+///
 /// Threads: any; one access is in flight, first come first served. A signal whose handler was
 /// installed without `SA_RESTART` interrupts a wait.
 /// Source: the ioregionfd design.
@@ -71,9 +73,7 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
     if let pending = turns.inFlight {
       if let outcome = finish(pending, &progress) { return outcome }
     }
-    let outcome = exchange(command, &progress)
-    if !progress.isUnderWay { turns.leave() }
-    return outcome
+    return exchange(command, &progress)
   }
 
   /// Receives the response to an access that a signal left in flight.
@@ -85,7 +85,7 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
     let isOwn = pending === progress.answer
     let outcome = receive(until: pending.deadline, mayBlockInReceive: false)
     guard outcome != .interrupted else {
-      turns.leave()
+      turns.stepBack(&progress)
       return .interrupted
     }
     turns.settle(pending, outcome)
@@ -95,16 +95,28 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
     return outcome
   }
 
-  /// Sends a command and waits for its response; has the turn, and gives it away only by `interrupt`.
+  /// Sends a command and waits for its response; has the turn, and gives it away.
   private func exchange(
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
-    let deadline = MonotonicTime.now.advanced(by: timeout)
-    if let outcome = send(command, until: deadline) { return outcome }
-    guard command.wantsResponse || command.operation == .read else { return .done(0) }
-    let outcome = receive(until: deadline, mayBlockInReceive: true)
-    if outcome == .interrupted { turns.interrupt(&progress, deadline: deadline) }
-    return outcome
+    let deadline = progress.deadline ?? MonotonicTime.now.advanced(by: timeout)
+    var outcome = send(command, until: deadline)
+    if outcome == .interrupted {
+      progress.deadline = deadline
+      turns.stepBack(&progress)
+      return .interrupted
+    }
+    if outcome == nil, command.wantsResponse || command.operation == .read {
+      // The socket's own time-out is that of a whole access.
+      outcome = receive(until: deadline, mayBlockInReceive: progress.deadline == nil)
+      if outcome == .interrupted {
+        turns.interrupt(&progress, deadline: deadline)
+        return .interrupted
+      }
+    }
+    progress.deadline = nil
+    turns.leave()
+    return outcome ?? .done(0)
   }
 
   /// Sends a command; nil when it is sent.

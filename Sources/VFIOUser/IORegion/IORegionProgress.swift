@@ -8,10 +8,17 @@ public struct IORegionProgress: Sendable {
   /// Where the response goes when another thread receives it; set once the command is sent and the
   /// wait was interrupted.
   var answer: IORegionAnswer?
+  /// When the access's own waits for the device are over; set once a signal has ended one before the
+  /// command was sent, so that no number of signals makes the waits longer.
+  var deadline: MonotonicTime?
 
   /// No access is under way.
   public init() {}
 
   /// Whether an interrupted access waits to be gone on with.
-  public var isUnderWay: Bool { ticket != nil || answer != nil }
+  public var isUnderWay: Bool { isQueued || deadline != nil }
+
+  /// Whether the access has a place at the port, or is in flight.
+  @inline(__always)
+  var isQueued: Bool { ticket != nil || answer != nil }
 }

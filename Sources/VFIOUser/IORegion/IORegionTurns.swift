@@ -8,14 +8,16 @@ import Synchronization
 /// receives its response (`inFlight`) and hands it in with `settle`. So a vCPU that does not come back
 /// holds nobody up, and no response goes to the wrong access.
 ///
-/// A thread that is interrupted while it waits keeps its place: it is passed over while it is away,
-/// and not put behind those that came later when it is back in time.
+/// A thread that a signal interrupts before its own command is sent keeps its place, whether it waited
+/// for its turn or had it (`stepBack`): it is passed over while it is away, and comes before all that
+/// came later when it is back. An access in flight needs no place: whoever is next receives its response.
 ///
 /// Threads: any. The lock is held for a few instructions and never while waiting or calling out.
 final class IORegionTurns: @unchecked Sendable {
   /// What waiting for a turn led to.
   enum Turn {
-    /// It is this access's turn: use the port, and call `leave` or `interrupt`.
+    /// It is this access's turn: use the port, and call `leave`, `interrupt` or
+    /// `stepBack`.
     case granted
     /// The access was sent earlier, and here is how it went; nothing is to be left.
     case settled(IORegionOutcome)
@@ -31,6 +33,10 @@ final class IORegionTurns: @unchecked Sendable {
     var isTaken = false
     /// Tickets not served yet whose threads are away with a signal.
     var away: Set<UInt64> = []
+    /// Tickets that were passed over while their threads were away, and that wait again.
+    var late: Set<UInt64> = []
+    /// The one of those that has the turn, in place of `serving`.
+    var lateTurn: UInt64?
     var inFlight: IORegionAnswer?
     var sleeperCount = 0
   }
@@ -62,7 +68,7 @@ final class IORegionTurns: @unchecked Sendable {
   ///
   /// Each turn is bounded by its own access, so this wait needs no bound.
   func take(_ progress: inout IORegionProgress) -> Turn {
-    if !progress.isUnderWay,
+    if !progress.isQueued,
       word.compareExchange(
         expected: Word.free, desired: Word.taken, successOrdering: .acquiring,
         failureOrdering: .relaxed
@@ -83,8 +89,9 @@ final class IORegionTurns: @unchecked Sendable {
         lock.unlock()
         return .settled(outcome)
       }
-      if !state.isTaken, state.serving == progress.ticket {
+      if !state.isTaken, let ticket = progress.ticket, ticket == firstTicket {
         state.isTaken = true
+        if state.late.remove(ticket) != nil { state.lateTurn = ticket }
         progress.ticket = nil
         lock.unlock()
         return .granted
@@ -128,6 +135,16 @@ final class IORegionTurns: @unchecked Sendable {
     lock.unlock()
   }
 
+  /// Gives the turn to the next one and keeps the place of the access: a signal ended its turn before
+  /// its own command was sent, or while the response to it was awaited once more.
+  func stepBack(_ progress: inout IORegionProgress) {
+    lock.lock()
+    beginQueue()
+    progress.ticket = state.lateTurn ?? state.serving
+    advance()
+    lock.unlock()
+  }
+
   /// Hands in how the access in flight went; only for who has the turn.
   func settle(_ answer: IORegionAnswer, _ outcome: IORegionOutcome) {
     lock.lock()
@@ -149,8 +166,11 @@ final class IORegionTurns: @unchecked Sendable {
   }
 
   private func enqueue(_ progress: inout IORegionProgress) {
-    if let ticket = progress.ticket, state.away.remove(ticket) != nil { return }
-    // A first call, or one that was passed over while it was away.
+    if let ticket = progress.ticket {
+      // It may have been passed over while it was away.
+      if state.away.remove(ticket) == nil { state.late.insert(ticket) }
+      return
+    }
     progress.ticket = state.next
     state.next += 1
   }
@@ -162,11 +182,14 @@ final class IORegionTurns: @unchecked Sendable {
   }
 
   private func stepAside(_ ticket: UInt64) {
-    state.away.insert(ticket)
-    let before = state.serving
+    let before = firstTicket
+    if state.late.remove(ticket) == nil { state.away.insert(ticket) }
     skipAbsent()
-    if state.serving != before { announce() }
+    if firstTicket != before { announce() }
   }
+
+  /// Whose turn it is where nobody has it.
+  private var firstTicket: UInt64 { state.late.min() ?? state.serving }
 
   private func skipAbsent() {
     guard !state.isTaken else { return }
@@ -175,11 +198,12 @@ final class IORegionTurns: @unchecked Sendable {
 
   private func advance() {
     state.isTaken = false
-    state.serving += 1
+    if state.lateTurn == nil { state.serving += 1 }
+    state.lateTurn = nil
     skipAbsent()
     announce()
-    if state.serving == state.next, state.away.isEmpty, state.inFlight == nil,
-      state.sleeperCount == 0
+    if state.serving == state.next, state.away.isEmpty, state.late.isEmpty,
+      state.inFlight == nil, state.sleeperCount == 0
     {
       word.store(Word.free, ordering: .releasing)
     }

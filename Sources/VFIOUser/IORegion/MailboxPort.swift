@@ -140,32 +140,34 @@ public final class MailboxPort: IORegionPort {
       return .own(.done(data))
     case .interrupted:
       // It stays in flight; where it is another one's, this one was not sent, and comes again.
-      turns.leave()
+      turns.stepBack(&progress)
       return .own(.interrupted)
     case .failed(let failure):
       unsafe isInFlight = false
       turns.settle(earlier, .failed(failure))
-      if isOwn { progress = IORegionProgress() }
-      return .own(fail(isOwn ? failure : .closed))
+      return .own(fail(isOwn ? failure : .closed, &progress))
     }
   }
 
   private func send(
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
-    // Both waits share it. The clock is not asked before one of them takes longer than a few looks.
-    var deadline: MonotonicTime?
+    // Both waits share it, also with those before a signal. The clock is not asked before one of them
+    // takes longer than a few looks.
+    var deadline = progress.deadline
     // Relaxed: see `close`.
-    guard !isOver.load(ordering: .relaxed) else { return fail(.closed) }
+    guard !isOver.load(ordering: .relaxed) else { return fail(.closed, &progress) }
     if unsafe isPosted {
       switch unsafe waitForDevice(sequence, &deadline) {
       case .reached: unsafe isPosted = false
       case .interrupted:
-        turns.leave()
+        progress.deadline = deadline ?? start()
+        turns.stepBack(&progress)
         return .interrupted
-      case .failed(let failure): return fail(failure == .lost ? .closed : failure)
+      case .failed(let failure): return fail(failure == .lost ? .closed : failure, &progress)
       }
     }
+    progress.deadline = nil
     unsafe sequence &+= 1
     unsafe memory.send(command, sequence: sequence)
     if memory.deviceSleeps { commandEvent.signalWarily() }
@@ -182,12 +184,15 @@ public final class MailboxPort: IORegionPort {
       unsafe isInFlight = true
       turns.interrupt(&progress, deadline: deadline ?? start())
       return .interrupted
-    case .failed(let failure): return fail(failure)
+    case .failed(let failure): return fail(failure, &progress)
     }
   }
 
-  /// Closes the port and gives the turn to whoever finds it closed.
-  private func fail(_ failure: IORegionFailure) -> IORegionOutcome {
+  /// Closes the port and gives the turn to whoever finds it closed; the access has ended.
+  private func fail(
+    _ failure: IORegionFailure, _ progress: inout IORegionProgress
+  ) -> IORegionOutcome {
+    progress = IORegionProgress()
     close()
     turns.leave()
     return .failed(failure)

@@ -99,6 +99,37 @@ import Testing
     #expect(!pair.port.isOpen)
   }
 
+  @Test("I10 I14 E16: a reader that stalls for ever is given up, however many signals come")
+  func endlessStallUnderSignals() throws {
+    DispatchThread.installKick()
+    let pair = try PortPair(timeout: .milliseconds(400))
+    let interruptions = Observed(0)
+    let ending = Observed<IORegionOutcome?>(nil)
+    let vcpu = DispatchThread {
+      var progress = IORegionProgress()
+      var outcome = IORegionOutcome.done(0)
+      while outcome == .done(0) || outcome == .interrupted {
+        // Far beyond the time; else the loop would go on where the time began anew.
+        if interruptions.value >= 300 { break }
+        outcome = pair.port.perform(
+          .write(1, at: 0, byteCount: 4, userData: 0, isPosted: true), &progress)
+        guard outcome == .interrupted else { continue }
+        #expect(progress.isUnderWay)
+        interruptions.update { $0 += 1 }
+      }
+      #expect(!progress.isUnderWay)
+      ending.update { $0 = outcome }
+    }
+    while ending.value == nil {
+      vcpu.signal(SIGUSR1)
+      usleep(20_000)
+    }
+    vcpu.join()
+    #expect(ending.value == .failed(.timedOut))
+    #expect(interruptions.value > 0)
+    #expect(!pair.port.isOpen)
+  }
+
   @Test("I13: a read comes behind the posted writes before it")
   func readBehindPosted() throws {
     let pair = try PortPair()

@@ -140,6 +140,62 @@ import Testing
     device.join()
   }
 
+  @Test("I14 I16: who is interrupted while it receives another one's response keeps its place")
+  func interruptedHelper() throws {
+    DispatchThread.installKick()
+    let pair = try PortPair()
+    let firstIsAway = Observed(false)
+    let first = DispatchThread {
+      var progress = IORegionProgress()
+      let read = IORegionCommand.read(at: 1, byteCount: 8, userData: 0)
+      #expect(pair.port.perform(read, &progress) == .interrupted)
+      firstIsAway.update { $0 = true }
+    }
+    #expect(pair.receive()?.offset == 1)
+    while !firstIsAway.value {
+      first.signal(SIGUSR1)
+      usleep(200)
+    }
+    // The second has its turn, and receives the first one's response; the third waits behind it.
+    let secondIsAway = Observed(false)
+    let mayReturn = Observed(false)
+    let second = DispatchThread {
+      var progress = IORegionProgress()
+      let read = IORegionCommand.read(at: 2, byteCount: 8, userData: 0)
+      #expect(pair.port.perform(read, &progress) == .interrupted)
+      secondIsAway.update { $0 = true }
+      #expect(mayReturn.wait { $0 })
+      #expect(pair.port.perform(read, &progress) == .done(222))
+    }
+    while !secondIsAway.value {
+      second.signal(SIGUSR1)
+      usleep(200)
+    }
+    let others = [UInt64(3), 4].map { number in
+      let vcpu = DispatchThread {
+        var progress = IORegionProgress()
+        #expect(
+          pair.port.perform(.read(at: number, byteCount: 8, userData: 0), &progress)
+            == .done(number))
+      }
+      // The third takes over from the second, and the fourth sleeps behind it.
+      if number == 4 { while pair.port.waiterCount < 1 { usleep(100) } } else { usleep(20_000) }
+      return vcpu
+    }
+    mayReturn.update { $0 = true }
+    while pair.port.waiterCount < 2 { usleep(100) }
+    pair.respond(111)
+    #expect(pair.receive()?.offset == 3)
+    pair.respond(3)
+    #expect(pair.receive()?.offset == 2, "it lost its place")
+    pair.respond(222)
+    #expect(pair.receive()?.offset == 4)
+    pair.respond(4)
+    first.join()
+    second.join()
+    for other in others { other.join() }
+  }
+
   @Test("I14 I16: a signal ends the wait for one's turn as well")
   func interruptedInQueue() throws {
     DispatchThread.installKick()

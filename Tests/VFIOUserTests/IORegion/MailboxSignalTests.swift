@@ -89,6 +89,46 @@ import Testing
     }
   }
 
+  @Test("I10 I14 E16: a device that takes no command is given up, however many signals come")
+  func endlessStall() throws {
+    installHandler()
+    let rig = try MailboxRig(device: .never, monitor: .never, timeout: .milliseconds(400))
+    // The device does not look before it may.
+    let mayEnd = Atomic<Bool>(false)
+    rig.thread.loop.post { while !mayEnd.load(ordering: .acquiring) { usleep(1000) } }
+    defer { mayEnd.store(true, ordering: .releasing) }
+    let target = ThreadIdentifier()
+    let isReady = Atomic<Bool>(false)
+    let isOver = Atomic<Bool>(false)
+    try withThread {
+      letSignalsIn()
+      target.set()
+      isReady.store(true, ordering: .releasing)
+      defer { isOver.store(true, ordering: .releasing) }
+      var progress = IORegionProgress()
+      var interruptions = 0
+      var outcome = IORegionOutcome.done(0)
+      // Far beyond the time; else the loop would go on where the time began anew.
+      while outcome == .done(0) || outcome == .interrupted, interruptions < 300 {
+        outcome = rig.port.perform(
+          .write(
+            1, at: 0, byteCount: 4, userData: MailboxExecutor.userData, isPosted: true),
+          &progress)
+        if outcome == .interrupted { interruptions += 1 }
+      }
+      #expect(outcome == .failed(.timedOut))
+      #expect(interruptions > 0)
+      #expect(!progress.isUnderWay)
+      #expect(!rig.port.isOpen)
+    } during: {
+      while !isReady.load(ordering: .acquiring) { usleep(100) }
+      while !isOver.load(ordering: .acquiring) {
+        target.kill(SIGUSR1)
+        usleep(20_000)
+      }
+    }
+  }
+
   @Test(
     "I14: in a storm of signals each access is carried out exactly once, in order",
     arguments: [PollingMode.never, .adaptive])
