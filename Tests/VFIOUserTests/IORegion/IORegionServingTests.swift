@@ -3,7 +3,7 @@ import Testing
 @testable import VFIOUser
 
 /// What travels over an ioregionfd, and what the device makes of it.
-@Suite("ioregionfds, device side") struct IORegionServingTests {
+@Suite("I18: ioregionfds, device side, on epoll and io_uring") struct IORegionServingTests {
   @Test(
     "I11, I12: each size of read and write has the bytes of the design",
     arguments: ServingEngine.available, [0, 1, 2, 3])

@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 /// Descriptors and the rest of a session: asking, fences, resets, the end.
-@Suite("ioregionfds in a session") struct IORegionSessionTests {
+@Suite("I18: ioregionfds in a session, on epoll and io_uring") struct IORegionSessionTests {
   // MARK: Asking
 
   @Test("A region without paths, and what cannot be offered, is answered without descriptors")
