@@ -106,22 +106,20 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
   /// The CPU has done what an interrupt asks for: whoever keeps a level-triggered input up is asked
   /// whether it still does.
   public func end(_ vector: UInt8, cpu: Int) {
-    let resamples = state.withLock { state in
-      var resamples: [CInt] = []
+    state.withLock { state in
       for (identity, source) in state.sources where source.isAsserted {
         guard case .line(let line, let resample) = source.target,
           UInt8(truncatingIfNeeded: state.entries[line]) == vector
         else { continue }
         state.sources[identity]?.isAsserted = false
-        resamples.append(resample)
+        // Under the lock, as long as the descriptor is connected: later its number may be another's.
+        _ = cvfu_event_signal(resample)
       }
       for line in state.entries.indices
       where UInt8(truncatingIfNeeded: state.entries[line]) == vector {
         state.entries[line] &= ~Entry.isInService
       }
-      return resamples
     }
-    for descriptor in resamples { Self.signal(descriptor) }
   }
 
   /// Waits until an interrupt may have come for a CPU, ``wake(cpu:)`` is called, or the time is over.
@@ -150,10 +148,11 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
     for (identity, source) in state.sources {
       switch source.target {
       case .message(let message):
-        guard consume(source.descriptor) else { continue }
+        // The device shares the eventfd, and could make it block.
+        guard cvfu_event_consume(source.descriptor) == 0 else { continue }
         deliver(message.vector, to: message.destination, &state, &woken)
       case .line:
-        if !source.isAsserted, consume(source.descriptor) {
+        if !source.isAsserted, cvfu_event_consume(source.descriptor) == 0 {
           state.sources[identity]?.isAsserted = true
         }
       }
@@ -177,18 +176,6 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
       state.pending[cpu].insert(vector)
       woken.insert(cpu)
     }
-  }
-
-  private static func consume(_ descriptor: CInt) -> Bool {
-    var value: UInt64 = 0
-    // Safety: the kernel writes the eight bytes of a local variable. The eventfd does not block.
-    return unsafe Glibc.read(descriptor, &value, 8) == 8
-  }
-
-  private static func signal(_ descriptor: CInt) {
-    var one: UInt64 = 1
-    // Safety: the kernel reads the eight bytes of a local variable. The eventfd does not block.
-    _ = unsafe Glibc.write(descriptor, &one, 8)
   }
 
   // MARK: The registers
