@@ -18,18 +18,36 @@ final class DeviceConnection: @unchecked Sendable {
 
   /// Leads what the server says about regions to the device, once there is one.
   private final class Relay: Sendable {
-    let device = Mutex<WeakDevice>(WeakDevice(device: nil))
-    let loop: EventLoop
+    private struct State: Sendable {
+      weak var device: AttachedDevice?
+      /// Nil once the connection has ended: the client, which the loop keeps, keeps this.
+      var loop: EventLoop?
+      /// What is asked about anyway: a server may say it as often as it likes.
+      var waiting: Set<Int> = []
+    }
 
-    init(_ loop: EventLoop) { self.loop = loop }
+    private let state: Mutex<State>
+
+    init(_ loop: EventLoop) { state = Mutex(State(loop: loop)) }
+
+    func serve(_ device: AttachedDevice) { state.withLock { $0.device = device } }
+
+    func end() { state.withLock { $0.loop = nil } }
 
     func changed(_ region: Int) {
-      loop.post { [self] in device.withLock { $0.device }?.replan(region: region) }
+      let loop = state.withLock { state in
+        (0..<PCIHeader.barCount).contains(region) && state.waiting.insert(region).inserted
+          ? state.loop : nil
+      }
+      loop?.post { [self] in
+        let device = state.withLock { state in
+          // From now on it may change again.
+          state.waiting.remove(region)
+          return state.device
+        }
+        device?.replan(region: region)
+      }
     }
-  }
-
-  private struct WeakDevice: Sendable {
-    weak var device: AttachedDevice?
   }
 
   /// Confined to the loop.
@@ -63,7 +81,7 @@ final class DeviceConnection: @unchecked Sendable {
 
   /// Serves a client's connection until it fails; then its device is lost.
   func serve(_ client: DeviceClient, for device: AttachedDevice) {
-    relay.device.withLock { $0.device = device }
+    relay.serve(device)
     let (loop, watches) = (thread.loop, watches)
     loop.post { [weak device] in
       Self.forget(loop, watches)
@@ -73,7 +91,10 @@ final class DeviceConnection: @unchecked Sendable {
   }
 
   /// Ends the thread.
-  func end() { thread.end() }
+  func end() {
+    relay.end()
+    thread.end()
+  }
 
   private static func forget(_ loop: EventLoop, _ watches: Watches) {
     for token in watches.tokens { loop.unwatch(token) }

@@ -194,7 +194,8 @@ public final class Machine: Sendable {
     let events = events
     return DeviceSurroundings(
       space: space, controller: controller, line: { Self.line(slot: $0, pin: $1) },
-      memory: memory, windowsMoved: { events.retryPlacements() }, report: { events.report($0) })
+      memory: memory, windowsMoved: { events.retryPlacements() },
+      windowsLost: { events.retryPlacementsLater() }, report: { events.report($0) })
   }
 
   /// Connects a device that was lost again, and goes on where the guest left it.
@@ -323,12 +324,20 @@ public final class Machine: Sendable {
   }
 
   /// Lets go of every device. The machine cannot be used afterwards.
+  ///
+  /// It waits for no server, however it behaves.
   public func close() {
     stop()
-    for device in state.withLock({ $0.devices }) {
-      device.connection.end()
-      device.device.abandon()
-    }
+    let devices = state.withLock { $0.devices }
+    // First, so that nobody whom the rest waits for waits for a server.
+    for device in devices { device.device.abandon() }
+    for device in devices { device.connection.end() }
     events.end()
+    // What the space leads to must not lead back to the space.
+    for device in devices {
+      device.device.detach()
+      bridge.detach(at: device.device.address)
+    }
+    space.remove(bridge)
   }
 }

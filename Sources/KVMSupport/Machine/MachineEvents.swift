@@ -45,6 +45,11 @@ final class MachineEvents: @unchecked Sendable {
     for device in all { device.retryPlacement() }
   }
 
+  /// As ``retryPlacements()``, on the machine's thread: some devices may keep it waiting.
+  func retryPlacementsLater() {
+    thread.loop.post { [weak self] in self?.retryPlacements() }
+  }
+
   private var all: [AttachedDevice] { devices.withLock { $0.compactMap(\.device) } }
 
   /// Ends the thread.

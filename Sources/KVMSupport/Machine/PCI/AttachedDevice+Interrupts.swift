@@ -84,7 +84,9 @@ extension AttachedDevice {
     guard messageCount > 0 else { return }
     messages = []
     messageCount = 0
-    try? client.disableInterrupts(index: InterruptType.msi.rawValue)
+    try? calling { () throws(ClientError) in
+      try client.disableInterrupts(index: InterruptType.msi.rawValue)
+    }
   }
 
   /// Brings vectors to what the table and the capability say.
@@ -128,7 +130,9 @@ extension AttachedDevice {
   private func dropVectors() {
     guard !vectors.isEmpty else { return }
     vectors = [:]
-    try? client.disableInterrupts(index: InterruptType.msix.rawValue)
+    try? calling { () throws(ClientError) in
+      try client.disableInterrupts(index: InterruptType.msix.rawValue)
+    }
   }
 
   private func makeVector() throws(MachineError) -> DeviceVector {
@@ -141,8 +145,10 @@ extension AttachedDevice {
     _ type: InterruptType, start: Int, _ vectors: [DeviceVector]
   ) throws(MachineError) {
     try Self.connecting(name) { () throws(ClientError) in
-      try client.assignInterrupts(
-        index: type.rawValue, start: start, descriptors: vectors.map(\.descriptor))
+      try calling { () throws(ClientError) in
+        try client.assignInterrupts(
+          index: type.rawValue, start: start, descriptors: vectors.map(\.descriptor))
+      }
     }
   }
 
@@ -165,9 +171,11 @@ extension AttachedDevice {
       let made = try DeviceLine(surroundings.controller, line: number)
       try Self.connecting(name) { () throws(ClientError) in
         let index = InterruptType.line.rawValue
-        try client.assignInterrupts(
-          index: index, descriptors: [made.resampleDescriptor], action: .unmask)
-        try client.assignInterrupts(index: index, descriptors: [made.triggerDescriptor])
+        try calling { () throws(ClientError) in
+          try client.assignInterrupts(
+            index: index, descriptors: [made.resampleDescriptor], action: .unmask)
+          try client.assignInterrupts(index: index, descriptors: [made.triggerDescriptor])
+        }
       }
       line = made
     }
@@ -176,7 +184,9 @@ extension AttachedDevice {
   private func dropLine() {
     guard line != nil else { return }
     line = nil
-    try? client.disableInterrupts(index: InterruptType.line.rawValue)
+    try? calling { () throws(ClientError) in
+      try client.disableInterrupts(index: InterruptType.line.rawValue)
+    }
   }
 
   /// The device is lost: nothing is delivered any more, and nothing is said to it.
@@ -208,12 +218,15 @@ extension AttachedDevice {
       else { return client }
       if vectorControl.isOn { updateVectors(touched, connects: true) }
       do throws(ClientError) {
-        try region.writeWord(
-          value, at: RegionOffset(layout.tableOffset + UInt64(offset)), byteCount: byteCount)
+        try calling { () throws(ClientError) in
+          try region.writeWord(
+            value, at: RegionOffset(layout.tableOffset + UInt64(offset)), byteCount: byteCount)
+        }
       } catch {
         failure = error
       }
       if vectorControl.isOn { updateVectors(touched, connects: false) }
+      failure = takeTrouble() ?? failure
       return client
     }
     if let failure { lose(failure, of: present) }

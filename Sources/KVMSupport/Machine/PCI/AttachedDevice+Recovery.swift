@@ -4,12 +4,7 @@ import VFIOUser
 extension AttachedDevice {
   /// As ``lose(_:of:)``, of the present client.
   func lose(_ error: ClientError) {
-    lose(error, of: lock.withLock { client })
-  }
-
-  /// Gives the connection up, quietly.
-  func abandon() {
-    lock.withLock { client }.close()
+    lose(error, of: client)
   }
 
   /// Goes on with another connection to the same device, where the guest left it.
@@ -20,15 +15,17 @@ extension AttachedDevice {
   /// - Parameter client: connected with the options of the first one.
   /// - Throws: `badDevice` when it is another device than before, `connection`. It stays lost then.
   public func resume(with client: DeviceClient) throws(MachineError) {
+    try announce(client)
     let configuration = try Self.connecting(name) { () throws(ClientError) in
       try client.region(at: DeviceProfile.configurationRegion)
     }
     guard try DeviceProfile(client, configuration, name: name) == profile else {
       throw MachineError(.badDevice, "\(name): this is another device than before")
     }
-    try lock.withLock { () throws(MachineError) in
-      guard loss != nil else { return }
-      self.client = client
+    let failure = try lock.withLock { () throws(MachineError) -> ClientError? in
+      guard loss != nil else { return nil }
+      adopt(client)
+      self.trouble = nil
       self.configuration = configuration
       try setUp()
       loss = nil
@@ -42,6 +39,11 @@ extension AttachedDevice {
       }
       disarmMessages()
       _ = updatePlacement()
+      return takeTrouble()
+    }
+    if let failure {
+      lose(failure, of: client)
+      throw MachineError(.connection, "\(name): \(failure)")
     }
     surroundings.report(.deviceResumed(address, name: name))
   }

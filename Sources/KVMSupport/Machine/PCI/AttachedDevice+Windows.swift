@@ -96,6 +96,7 @@ extension AttachedDevice {
   /// Asks again how a region is reached, because the server says that it has changed.
   func replan(region index: Int) {
     var failure: ClientError?
+    var isReplanned = false
     let present = lock.withLock { () -> DeviceClient in
       guard loss == nil, let place = windows.firstIndex(where: { $0.bar.index == index }) else {
         return client
@@ -106,18 +107,30 @@ extension AttachedDevice {
         guard region.byteCount == windows[place].bar.regionByteCount else { return client }
         let plan = try RegionPlan(asking: region)
         surroundings.space.replan(windows[place].window, plan)
+        isReplanned = true
       } catch {
         failure = error
       }
       return client
     }
     if let failure { return lose(failure, of: present) }
+    guard isReplanned else { return }
     surroundings.report(.deviceReplanned(address, region: index))
   }
 
-  /// Whether a window is one of this device's.
+  /// Whether a window is one of this device's present ones. It waits for nobody.
   func owns(_ window: RegionWindow) -> Bool {
-    lock.withLock { windows.contains { $0.window === window } }
+    (window.region as? ClientRegion)?.client === client
+  }
+
+  /// Takes every window away, and all that was set up, for good.
+  func detach() {
+    lock.withLock {
+      loss = loss ?? .machineClosed
+      _ = updatePlacement()
+      dropInterrupts()
+      windows = []
+    }
   }
 
   /// Where each BAR is at present; its window knows how it is reached, and how often each way was used.

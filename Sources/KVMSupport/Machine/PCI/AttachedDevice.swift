@@ -1,3 +1,4 @@
+import Synchronization
 import VFIOUser
 
 /// A device in another process, as a function of the guest's PCI bus.
@@ -21,9 +22,21 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   /// The registers of its windows, what it can do, and its identity; taken when it was attached.
   let profile: DeviceProfile
 
-  /// Guards everything below.
+  /// Which connection it has. Whoever holds `lock` may wait for the server; this one nobody holds for
+  /// long, so that a connection can be given up at any time.
+  private struct Connection: Sendable {
+    var client: DeviceClient
+    /// Takes the place of `client` soon.
+    var next: DeviceClient?
+    var isAbandoned = false
+  }
+
+  private let connection: Mutex<Connection>
+  /// The present client.
+  var client: DeviceClient { connection.withLock { $0.client } }
+
+  /// Guards everything below, and changes of `client`.
   let lock = ConditionLock()
-  var client: DeviceClient
   var configuration: ClientRegion
   var shadow: PCIConfigurationShadow
   var windows: [DeviceWindow] = []
@@ -43,6 +56,8 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   static let refusalLimit = 1000
   /// Why it is lost.
   var loss: ClientError?
+  /// The error that has ended the connection, until it is taken note of.
+  var trouble: ClientError?
 
   /// Attaches a device; nothing of it is placed yet.
   ///
@@ -55,7 +70,7 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     self.address = address
     self.name = name
     self.surroundings = surroundings
-    self.client = client
+    connection = Mutex(Connection(client: client))
     configuration = try Self.connecting(name) { () throws(ClientError) in
       try client.region(at: DeviceProfile.configurationRegion)
     }
@@ -63,7 +78,11 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     shadow = profile.makeShadow(
       interruptLine: profile.pin == 0 ? 0xff : surroundings.line(address.device, profile.pin))
     table = profile.msix.map { MSIXTable(vectorCount: $0.vectorCount) }
-    try lock.withLock { () throws(MachineError) in try setUp() }
+    let failure = try lock.withLock { () throws(MachineError) -> ClientError? in
+      try setUp()
+      return takeTrouble()
+    }
+    if let failure { throw MachineError(.connection, "\(name): \(failure)") }
   }
 
   /// Connects everything to the present client. The caller holds the lock.
@@ -82,6 +101,26 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     do throws(ClientError) { return try body() } catch {
       throw MachineError(.connection, "\(name): \(error)")
     }
+  }
+
+  /// Runs calls of the present client that others may follow. After one that ends the connection those
+  /// fail at once, so that a server which does not answer is waited for once. The caller holds the lock.
+  func calling<Result>(
+    _ body: () throws(ClientError) -> Result
+  ) throws(ClientError) -> Result {
+    do throws(ClientError) { return try body() } catch {
+      if Self.endsConnection(error) {
+        trouble = trouble ?? error
+        client.close()
+      }
+      throw error
+    }
+  }
+
+  /// Takes what has ended the connection. The caller holds the lock.
+  func takeTrouble() -> ClientError? {
+    defer { trouble = nil }
+    return trouble
   }
 
   // MARK: Configuration space
@@ -120,8 +159,10 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
       do throws(ClientError) {
         // A ROM would answer where the bus has no window for it.
         if offset & ~3 != PCIHeader.expansionROM {
-          try configuration.writeWord(
-            UInt64(value), at: RegionOffset(UInt64(offset)), byteCount: byteCount)
+          try calling { () throws(ClientError) in
+            try configuration.writeWord(
+              UInt64(value), at: RegionOffset(UInt64(offset)), byteCount: byteCount)
+          }
         }
       } catch {
         failure = error
@@ -129,6 +170,7 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
       noteReset(value, at: offset, byteCount: byteCount)
       disarmMessages()
       hasMoved = updatePlacement()
+      failure = takeTrouble() ?? failure
       return client
     }
     if let failure { lose(failure, of: present) }
@@ -177,12 +219,24 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   ///
   /// - Throws: what the server says, or why it cannot be reached.
   public func reset() throws(ClientError) {
-    let hasMoved = try lock.withLock { () throws(ClientError) in
+    var failure: ClientError?
+    var hasMoved = false
+    let present = try lock.withLock { () throws(ClientError) -> DeviceClient in
       if let loss { throw loss }
-      try client.reset()
-      forgetState()
-      disarmMessages()
-      return updatePlacement()
+      do throws(ClientError) {
+        try calling { () throws(ClientError) in try client.reset() }
+        forgetState()
+        disarmMessages()
+        hasMoved = updatePlacement()
+      } catch {
+        failure = error
+      }
+      failure = takeTrouble() ?? failure
+      return client
+    }
+    if let failure {
+      lose(failure, of: present)
+      throw failure
     }
     if hasMoved { surroundings.windowsMoved() }
   }
@@ -195,12 +249,10 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   /// Takes note of an error. After one that ends the connection, or a server that does not answer in
   /// time, the device is lost: nothing may wait for it again and again.
   func lose(_ error: ClientError, of client: DeviceClient) {
-    switch error.code {
-    case .disconnected, .protocolViolation, .timedOut, .memoryLost: break
-    default: return
-    }
+    guard Self.endsConnection(error) else { return }
     // Whoever waits for a reply gives up now.
     client.close()
+    guard self.client === client else { return }
     let isNew = lock.withLock {
       guard loss == nil, self.client === client else { return false }
       loss = error
@@ -210,6 +262,48 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     }
     guard isNew else { return }
     surroundings.report(.deviceLost(address, name: name, error))
-    surroundings.windowsMoved()
+    surroundings.windowsLost()
   }
+
+  private static func endsConnection(_ error: ClientError) -> Bool {
+    switch error.code {
+    case .disconnected, .protocolViolation, .timedOut, .memoryLost: true
+    default: false
+    }
+  }
+
+  // MARK: Another connection
+
+  /// Says which client comes next, so that it is given up with the present one.
+  func announce(_ next: DeviceClient) throws(MachineError) {
+    let isAbandoned = connection.withLock { connection in
+      connection.next = next
+      return connection.isAbandoned
+    }
+    if isAbandoned { throw MachineError(.connection, "\(name) was given up") }
+  }
+
+  /// Puts the next client in the place of the present one. The caller holds the lock.
+  func adopt(_ client: DeviceClient) {
+    connection.withLock { connection in
+      connection.client = client
+      connection.next = nil
+    }
+  }
+
+  /// Gives the connection up, quietly and for good: whoever waits for the server gives up. It waits for
+  /// nobody.
+  func abandon() {
+    let (client, next) = connection.withLock { connection in
+      connection.isAbandoned = true
+      return (connection.client, connection.next)
+    }
+    client.close()
+    next?.close()
+  }
+}
+
+extension ClientError {
+  /// Of a device whose machine is closed.
+  static let machineClosed = ClientError(.disconnected, .brokenPipe, "the machine is closed")
 }

@@ -12,6 +12,8 @@ struct DeviceSurroundings: Sendable {
   let memory: SharedMemory
   /// Called after a window was placed elsewhere, so that others which found no room may try again.
   let windowsMoved: @Sendable () -> Void
+  /// Called after a device was lost; as `windowsMoved`, later.
+  let windowsLost: @Sendable () -> Void
   /// Tells whoever runs the machine.
   let report: @Sendable (MachineEvent) -> Void
 }

@@ -56,6 +56,16 @@ final class TestServer: @unchecked Sendable {
       adopting: OwnedDescriptor(adopting: ends[1]), options: options)
   }
 
+  /// Keeps the thread busy: the server is there, and answers nothing until `release` is signalled.
+  func stall(until release: EventDescriptorBox) {
+    let begun = try? EventDescriptorBox(EventDescriptor())
+    thread.loop.post {
+      begun?.event.signal()
+      _ = release.event.wait(timeout: .seconds(300))
+    }
+    _ = begun?.event.wait(timeout: .seconds(20))
+  }
+
   /// Ends the thread, and the connection with it: the server has died.
   func die() {
     let done = try? EventDescriptorBox(EventDescriptor())
