@@ -48,7 +48,11 @@ final class LoopPorts {
     do throws(Errno) {
       let endpoint = try end.open(on: loop, currentService(), for: group.executor)
       for _ in 0..<pauseCount { endpoint.pause() }
-      if group.endpoints.count == Self.liveEndLimit { group.endpoints.removeFirst().close() }
+      if group.endpoints.count == Self.liveEndLimit {
+        let oldest = group.endpoints.removeFirst()
+        oldest.close()
+        group.executor.forgetDeferred(of: oldest)
+      }
       group.endpoints.append(endpoint)
     } catch {
       // The client finds its end closed, and sends messages.

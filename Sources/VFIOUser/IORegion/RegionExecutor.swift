@@ -159,8 +159,15 @@ final class RegionExecutor: IORegionExecutor {
   /// Lets go of what waits: nobody is there for the answers.
   func forgetDeferred() { deferred = [:] }
 
+  /// Lets go of what waits for an answer over an endpoint that is closed.
+  func forgetDeferred(of endpoint: any IORegionEndpoint) {
+    guard !deferred.isEmpty else { return }
+    deferred = deferred.filter { $0.value.endpoint !== endpoint }
+  }
+
   func endpointClosed(_ endpoint: any IORegionEndpoint, because reason: String?) {
     if let reason { logger.warning("a descriptor of region \(regionIndex) was closed: \(reason)") }
+    forgetDeferred(of: endpoint)
     onClosed?(endpoint)
   }
 }

@@ -11,7 +11,8 @@ final class SocketEndpoint: IORegionEndpoint {
   private var socket: OwnedDescriptor?
   private let raw: CInt
   private let executor: any IORegionExecutor
-  private unowned let service: SocketService
+  /// Kept: a session that ends while a handler runs lets go of it before the handler returns.
+  private let service: SocketService
   private var watch: WatchToken?
 
   private(set) var generation: UInt64 = 0

@@ -34,7 +34,8 @@ final class SocketService: IORegionService {
     else { return }
     if busy.count == Self.limit { busy.removeFirst() }
     busy.append(endpoint)
-    if poller == nil { poller = loop.addPoller { [unowned self] in poll() } }
+    // The loop keeps the service while one is busy.
+    if poller == nil { poller = loop.addPoller { [self] in poll() } }
   }
 
   private func poll() -> Bool {

@@ -222,10 +222,12 @@ public final class EventLoop: @unchecked Sendable {
   /// - Parameter spinsOn: whether finding work is no reason to return.
   private func turn(timeout deadline: MonotonicTime?, spinsOn: Bool) throws(Errno) {
     if runPosted() {
-      // Work that posts itself again must not keep descriptors and timers waiting.
+      // Work that posts itself again must not keep descriptors, timers and pollers waiting. Pollers find
+      // what sleepers have, too: nobody announces that to a loop that does not sleep.
       postedTurns &+= 1
       guard postedTurns % Self.postedTurnsBetweenLooks == 0 else { return }
       runTimers()
+      if !pollers.isEmpty, pollers.round() { noteFound() }
       try wait(milliseconds: 0)
       return
     }

@@ -1,6 +1,7 @@
 /// A source of work that announces itself only to a loop that sleeps.
 ///
-/// Whoever gives it work looks whether the loop sleeps, and spares the system call where it does not.
+/// Whoever gives it work looks whether the loop sleeps, and spares the system call where it does not. It
+/// has a poller, too, that finds the work while the loop does other things.
 ///
 /// Threads: confined to the loop.
 protocol LoopSleeper: AnyObject {

@@ -103,6 +103,8 @@ final class RecordingRegion: RegionHandler {
   var threads: Set<UInt> = []
   /// When set, ioeventfds are told apart from writes.
   var takesNotifications = true
+  /// Runs in each read.
+  var onRead: () -> Void = {}
 
   init(byteCount: Int) { bytes = [UInt8](repeating: 0, count: byteCount) }
 
@@ -110,6 +112,7 @@ final class RecordingRegion: RegionHandler {
     at offset: RegionOffset, into target: inout MutableRawSpan, _ access: AccessContext
   ) throws(Errno) {
     accesses.append(.read(offset.rawValue, target.byteCount))
+    onRead()
     threads.insert(UInt(pthread_self()))
     for index in 0..<target.byteCount {
       try? target.store(bytes[Int(offset.rawValue) + index], at: index)
