@@ -10,17 +10,12 @@ struct IORegionEnds {
   /// The device's end.
   let device: any IORegionDeviceEnd
 
-  /// How many descriptors the client gets, by what was agreed on.
-  static func descriptorCount(_ agreed: Capabilities) -> Int {
-    agreed.offers(.mailbox) ? MailboxStore.descriptorCount : 1
-  }
-
-  /// Makes the ends of an ioregionfd, or what takes its place where that was agreed on.
+  /// Makes the ends of a mailbox, where there may be one, or else of an ioregionfd.
   ///
   /// - Throws: `EMFILE`, `ENFILE` or `ENOMEM`.
-  static func make(_ agreed: Capabilities) throws(Errno) -> IORegionEnds {
+  static func make(mayBeMailbox: Bool) throws(Errno) -> IORegionEnds {
     // Where the system has no room for three descriptors, it may have for one.
-    if agreed.offers(.mailbox), let store = try? MailboxStore(),
+    if mayBeMailbox, let store = try? MailboxStore(),
       let client = try? store.monitorDescriptors()
     {
       return IORegionEnds(kind: .mailbox, client: client, device: store)

@@ -75,7 +75,7 @@ final class SessionPorts {
     for (path, reason) in plan.refusals {
       logger.debug("region \(index): the path at \(path.offset) is not offered: \(reason)")
     }
-    let chosen = choose(plan.entries, agreed)
+    let (chosen, mailboxes) = choose(plan.entries, of: index, agreed)
     let full = RegionIODescriptors(
       index: UInt32(index),
       entries: chosen.map {
@@ -87,7 +87,7 @@ final class SessionPorts {
     var answer = none
     var opened: [GroupName: Opened] = [:]
     for entry in chosen {
-      append(entry, of: index, region, layout, agreed, &opened, to: &answer)
+      append(entry, of: index, region, layout, mailboxes, &opened, to: &answer)
     }
     return answer
   }
@@ -98,32 +98,37 @@ final class SessionPorts {
     var descriptorIndex: UInt32
   }
 
-  /// The entries that the connection has room for.
+  /// The entries that the connection has room for, and the groups that are to be reached by a mailbox.
   private func choose(
-    _ entries: [RegionPathPlan.Entry], _ agreed: Capabilities
-  ) -> [RegionPathPlan.Entry] {
+    _ entries: [RegionPathPlan.Entry], of region: Int, _ agreed: Capabilities
+  ) -> (entries: [RegionPathPlan.Entry], mailboxes: Set<GroupName>) {
     var left = min(
       Int(clamping: agreed.effectiveMessageDescriptorCount),
       host.options.maximumMessageDescriptorCount)
     var names: Set<GroupName> = []
-    return entries.filter { entry in
+    var mailboxes: Set<GroupName> = []
+    let chosen = entries.filter { entry in
       switch entry.path.kind {
       case .message: return false
       case .postedMessage: return agreed.offers(.posted)
       case .ioeventfd:
+        guard left > 0,
+          agreed.offers(.regionChanged) || host.staysGood(entry.path, of: region)
+        else { return false }
         left -= 1
-        if left < 0 { left += 1; return false }
         return true
       case .ioregionfd:
-        let name = groupName(entry, 0)
+        let name = groupName(entry, region)
         if names.contains(name) { return true }
-        let count = IORegionEnds.descriptorCount(agreed)
-        guard count <= left else { return false }
-        left -= count
+        guard left > 0 else { return false }
+        let isMailbox = agreed.offers(.mailbox) && left >= MailboxStore.descriptorCount
+        left -= isMailbox ? MailboxStore.descriptorCount : 1
         names.insert(name)
+        if isMailbox { mailboxes.insert(name) }
         return true
       }
     }
+    return (chosen, mailboxes)
   }
 
   private func groupName(_ entry: RegionPathPlan.Entry, _ region: Int) -> GroupName {
@@ -135,7 +140,7 @@ final class SessionPorts {
   /// Adds one entry and what it needs; leaves it out when the system has no descriptor for it.
   private func append(
     _ entry: RegionPathPlan.Entry, of index: Int, _ region: HostedRegion, _ layout: RegionLayout,
-    _ agreed: Capabilities, _ opened: inout [GroupName: Opened], to answer: inout Answer
+    _ mailboxes: Set<GroupName>, _ opened: inout [GroupName: Opened], to answer: inout Answer
   ) {
     let path = entry.path
     var result = RegionIODescriptor(
@@ -164,7 +169,7 @@ final class SessionPorts {
           result.kind = known.kind
           result.descriptorIndex = known.descriptorIndex
         } else {
-          let ends = try IORegionEnds.make(agreed)
+          let ends = try IORegionEnds.make(mayBeMailbox: mailboxes.contains(name))
           result.kind = ends.kind
           opened[name] = Opened(kind: ends.kind, descriptorIndex: result.descriptorIndex)
           answer.descriptors += ends.client.map(\.rawValue)

@@ -25,6 +25,8 @@ public final class DeviceHost {
   private(set) var session: Session?
   /// How the device wishes its regions to be reached now, by region.
   private(set) var paths: [[RegionPath]]
+  /// Those that the device began with.
+  private var startPaths: [[RegionPath]] = []
   private let logger: Logger
   private let fences: FenceQueue
   private var mappedRanges = 0
@@ -60,6 +62,7 @@ public final class DeviceHost {
     }
     services.onPathsChange = { [weak self] paths, region in self?.setPaths(paths, of: region) }
     device.start(services)
+    startPaths = paths
   }
 
   /// Whether a client is connected, or has just left and the device is being brought to rest.
@@ -95,6 +98,14 @@ public final class DeviceHost {
       throw Refusal(.invalidArgument, "an access past the end of the region")
     }
     return region
+  }
+
+  /// Whether a client may have a path without hearing of its end.
+  ///
+  /// A signal without a value means nothing any more once the device has taken such a path back. One that
+  /// it had from the start stays.
+  func staysGood(_ path: RegionPath, of region: Int) -> Bool {
+    path.kind != .ioeventfd(matching: nil) || startPaths[region].contains(path)
   }
 
   /// Changes how a region wishes to be reached, and tells a client that wants to know.

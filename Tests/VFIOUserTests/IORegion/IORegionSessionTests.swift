@@ -336,4 +336,21 @@ import Testing
     #expect(try silent.peer.receive() == nil)
     #expect(try silent.ask().entries.isEmpty)
   }
+
+  @Test(
+    "I22: signals without a value that came at run time are for those who hear of their end",
+    arguments: [false, true])
+  func valuelessEvents(isTold: Bool) throws {
+    let rig = try PathRig(
+      .epoll, [.event(0, 4)],
+      capabilities: PathRig.capabilities(isTold ? [.regionChanged] : []))
+    let paths = [
+      RegionPath.event(0, 4), .event(8, 4), .event(16, 4, matching: 1), .region(0, 0x20),
+    ]
+    try #require(rig.device.services).setPaths(paths, ofRegion: 0)
+    try rig.work()
+    #expect(try (rig.peer.receive() != nil) == isTold)
+    let offsets = try rig.ask().entries.map(\.offset.rawValue)
+    #expect(offsets == (isTold ? [0, 8, 16, 0] : [0, 16, 0]))
+  }
 }
