@@ -41,8 +41,10 @@ import Testing
     first.stop()
     #expect(rig.waitsForLoss())
     let outcomes = Mutex<[ClientError?]>([])
+    let entered = Atomic<Int>(0)
     let threads = (0..<4).map { number in
       TestThread {
+        entered.add(1, ordering: .releasing)
         let error = clientError {
           if number == 3 {
             try region.post(UInt32(7), at: RegionOffset(12))
@@ -53,6 +55,10 @@ import Testing
         outcomes.withLock { $0.append(error) }
       }
     }
+    let limit = MonotonicTime.now.advanced(by: .seconds(20))
+    while entered.load(ordering: .acquiring) < 4, MonotonicTime.now < limit { usleep(1000) }
+    #expect(entered.load(ordering: .acquiring) == 4)
+    // Each is about to call; whoever does not wait there has an outcome by then.
     usleep(50_000)
     #expect(outcomes.withLock { $0.isEmpty })
     let second = try LiveServer()

@@ -106,18 +106,21 @@ import Testing
       let region = try client.region(at: 0)
       _ = clientError { try region.write(UInt8(1), at: RegionOffset(0)) }
       #expect(rig.waits { $0.contains(.attempting(number: 1)) })
+      let isCalling = Atomic<Bool>(false)
       let closer = TestThread {
+        while !isCalling.load(ordering: .acquiring) { usleep(1000) }
         usleep(30_000)
         client.close()
       }
       let start = MonotonicTime.now
+      isCalling.store(true, ordering: .releasing)
       let error = clientError { try region.write(UInt8(1), at: RegionOffset(0)) }
       #expect(error?.code == .disconnected)
       #expect(MonotonicTime.now < start.advanced(by: .seconds(20)))
       closer.join()
     }
     // Its own thread may hold it for a moment.
-    for _ in 0..<5000 where gone != nil { usleep(1000) }
+    for _ in 0..<20_000 where gone != nil { usleep(1000) }
     #expect(gone == nil)
     rig.join()
     #expect(rig.events.count == 2)

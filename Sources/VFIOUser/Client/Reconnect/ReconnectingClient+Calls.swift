@@ -123,7 +123,7 @@ extension ReconnectingClient {
     _ body: (ClientRegion, Duration?) throws(ClientError) -> Result
   ) throws(ClientError) -> Result {
     let deadline = MonotonicTime.now.advanced(by: options.timeout)
-    if let region = slot.current.withLock({ $0 }) {
+    if let region = slot.current {
       do throws(ClientError) { return try body(region, nil) } catch {
         try recover(
           from: error, of: region.client,
@@ -156,10 +156,12 @@ extension ReconnectingClient {
     while true {
       let client = try waitForClient(until: deadline)
       do throws(ClientError) {
+        // Counted before the question: a change that comes before the answer is kept takes it back.
+        let changeCount = slot.changeCount
         let region = try client.region(at: Int(slot.info.index))
         lock.withLock {
           if case .connected(let current) = phase, current === client {
-            slot.current.withLock { $0 = region }
+            slot.keep(region, since: changeCount)
           }
         }
         return region

@@ -179,12 +179,12 @@ public final class ReconnectingClient: @unchecked Sendable {
 
   /// No region has an object to be reached through. The caller holds the lock.
   func forgetRegions() {
-    for slot in slots.values { slot.current.withLock { $0 = nil } }
+    for slot in slots.values { slot.forget() }
   }
 
   /// The next access asks for the region again.
   func regionChanged(_ index: Int) {
-    lock.withLock { slots[index]?.current.withLock { $0 = nil } }
+    lock.withLock { slots[index]?.forget() }
   }
 
   /// Runs something on the client's thread, if the client is still there then.

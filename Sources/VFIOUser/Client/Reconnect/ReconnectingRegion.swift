@@ -19,7 +19,7 @@ public final class ReconnectingRegion: DeviceRegion {
   }
 
   /// The parts that are mapped into this process now; none while the server is away.
-  public var mappedAreas: [RegionArea] { slot.current.withLock { $0 }?.mappedAreas ?? [] }
+  public var mappedAreas: [RegionArea] { slot.current?.mappedAreas ?? [] }
 
   /// Reads 1 to 8 bytes as a little-endian number.
   ///
