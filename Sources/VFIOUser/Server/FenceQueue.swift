@@ -1,8 +1,8 @@
 /// Brings a device to rest, one reason after the other, without ever blocking.
 ///
-/// A fence waits for accesses in progress on other loops, asks the device to be quiet, waits for its answer and for I/O in flight where the reason
-/// asks for it, and then runs its action. Each step is a callback, so that the session goes on
-/// reading the replies that the device may be waiting for.
+/// A fence waits for accesses in progress on other loops, asks the device to be quiet, waits for its
+/// answer and for I/O in flight where the reason asks for it, and then runs its action. Each step is a
+/// callback, so that the session goes on reading the replies that the device may be waiting for.
 ///
 /// Threads: confined to the device's loop.
 final class FenceQueue {
