@@ -142,19 +142,22 @@ struct KickTests {
   func secondRunner() throws {
     let machine = try AccessScriptMachine(kvm: KVM())
     let cpu = machine.cpus[0]
-    let code: [UInt8] = [0xeb, 0xfe]  // again: jmp again
+    // movb $1, 0xa000; again: jmp again
+    let code: [UInt8] = [0xc6, 0x05, 0x00, 0xa0, 0x00, 0x00, 0x01, 0xeb, 0xfe]
     try machine.memory.write(at: 0x8000, from: code.rawSpan)
+    try machine.memory.store32(0, at: 0xa000)
     try cpu.set32BitFlatMode(entry: GuestAddress(0x8000), stack: GuestAddress(0x9000))
-    let started = Flag()
-    let runner = GuestThread { () -> VirtualCPUExit? in
-      started.set()
-      return try? cpu.run()
+    let runner = GuestThread { try? cpu.run() }
+    // Who came before the runner would stay in the guest for ever.
+    var isInside = false
+    for _ in 0..<100_000 where !isInside {
+      isInside = try machine.memory.load32(at: 0xa000) == 1
+      usleep(100)
     }
-    while !started.isSet { sched_yield() }
-    usleep(50_000)
-    let error = kvmError { _ = try cpu.run() }
+    let error = isInside ? kvmError { _ = try cpu.run() } : nil
     cpu.kick()
     #expect(runner.join() == .interrupted)
+    #expect(isInside)
     #expect(error?.operation == .run)
     #expect(error?.errno == .resourceBusy)
   }
