@@ -75,6 +75,7 @@ extension AddressSpace {
       do {
         progress.finish(
           count, try part.access(at: offset, byteCount: count, value: value))
+        if part.isAnswered { window.noteAnswer() }
       } catch {
         progress.finish(count, value == nil ? .max : 0)
         if window.isNews(error) {

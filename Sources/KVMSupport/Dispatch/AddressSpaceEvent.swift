@@ -8,7 +8,8 @@ public struct AddressSpaceEvent: Sendable {
   public enum Kind: Sendable, Equatable {
     /// A port was closed; its ranges are reached by messages from now on.
     case portFailed(IORegionFailure)
-    /// The region's messages fail, and later ones will.
+    /// The region's messages fail, and later ones may. Told once for each kind of failure, and again when
+    /// the device has answered a message in between.
     case regionFailed(ClientError)
   }
 

@@ -1,3 +1,4 @@
+import Synchronization
 import VFIOUser
 
 /// One region of a device that can be placed in an address space: a BAR.
@@ -34,6 +35,9 @@ public final class RegionWindow: @unchecked Sendable {
   private var currentLayout: WindowLayout
   private var placementFallbacks: [RegionFallback] = []
   private var reported: Set<ClientError.Code> = []
+  /// Whether something is in `reported` that an answer takes out; changed with the lock held. A hint for
+  /// who holds no lock, and who may come a moment late.
+  private let isFailing = Atomic<Bool>(false)
   private let lock = ConditionLock()
 
   /// Makes a window that is placed nowhere yet.
@@ -83,6 +87,7 @@ public final class RegionWindow: @unchecked Sendable {
       currentLayout = layout
       placementFallbacks = []
       reported = []
+      isFailing.store(false, ordering: .relaxed)
     }
   }
 
@@ -90,10 +95,24 @@ public final class RegionWindow: @unchecked Sendable {
     lock.withLock { placementFallbacks = fallbacks }
   }
 
-  /// Whether a failure of the region's messages is worth an event: true once for each kind.
+  /// Whether a failure of the region's messages is worth an event: true once for each kind, until the
+  /// device answers again.
   func isNews(_ error: ClientError) -> Bool {
     // A device that refuses an access answers for itself.
     guard error.code != .rejected, error.code != .shortTransfer else { return false }
-    return lock.withLock { reported.insert(error.code).inserted }
+    return lock.withLock {
+      if error.code != .memoryLost { isFailing.store(true, ordering: .relaxed) }
+      return reported.insert(error.code).inserted
+    }
+  }
+
+  /// A message was answered: the next failure is news again. Lost memory does not come back by that.
+  @inline(__always)
+  func noteAnswer() {
+    guard isFailing.load(ordering: .relaxed) else { return }
+    lock.withLock {
+      reported = reported.filter { $0 == .memoryLost }
+      isFailing.store(false, ordering: .relaxed)
+    }
   }
 }

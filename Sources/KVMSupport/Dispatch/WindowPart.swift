@@ -26,6 +26,14 @@ final class WindowPart: Sendable {
     if case .mailbox = part.path { .mailbox } else { .ioregionfd }
   }
 
+  /// Whether an access that comes to the part itself has a reply of the device's.
+  var isAnswered: Bool {
+    switch part.path {
+    case .message, .ioregionfd, .mailbox: true
+    case .mapped, .postedMessage, .monitor: false
+    }
+  }
+
   /// Carries an access out that came to the part itself, that is, not over its port.
   ///
   /// - Parameter offset: in the region; the access lies inside the part.

@@ -128,6 +128,12 @@ import Testing
     #expect(machine.events.value.map(\.kind) == [.regionFailed(late), .regionFailed(gone)])
     region.failure.update { $0 = nil }
     #expect(machine.read(Self.base, 2) == 1)
+    // It was back in between: another loss.
+    region.failure.update { $0 = gone }
+    for _ in 0..<2 { #expect(machine.read(Self.base, 2) == 0xffff) }
+    #expect(
+      machine.events.value.map(\.kind)
+        == [.regionFailed(late), .regionFailed(gone), .regionFailed(gone)])
   }
 
   @Test("I2: one port for regions of two machines; its end ends both, each with one event")
