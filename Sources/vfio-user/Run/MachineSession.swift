@@ -35,6 +35,7 @@ struct MachineSession {
     if command.paths { Self.report(MachineReport(machine).paths) }
     try signals.watch { machine.stop() }
     let ending = try machine.run()
+    recovery.stop()
     if let script { show(script, machine) }
     if command.statistics { Self.report(MachineReport(machine).statistics) }
     machine.close()
