@@ -260,7 +260,8 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
       dropInterrupts()
       return true
     }
-    guard isNew else { return }
+    // What was given up here is no news.
+    guard isNew, !connection.withLock(\.isAbandoned) else { return }
     surroundings.report(.deviceLost(address, name: name, error))
     surroundings.windowsLost()
   }
