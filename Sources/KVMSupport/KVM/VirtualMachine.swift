@@ -15,7 +15,7 @@ public final class VirtualMachine: Sendable {
   /// What the machine was made with.
   public let kvm: KVM
   let descriptor: OwnedDescriptor
-  let slots: Mutex<SlotTable>
+  let slots: Guarded<SlotTable>
   private let controller = Atomic<Bool>(false)
 
   /// Makes a machine without memory, CPUs and interrupt controller.
@@ -26,7 +26,7 @@ public final class VirtualMachine: Sendable {
     let raw = try KVMError.check(
       ckvm_create_machine(kvm.descriptor.rawValue), .createMachine)
     descriptor = OwnedDescriptor(adopting: raw)
-    slots = Mutex(SlotTable(limit: kvm.count(of: .memorySlots)))
+    slots = Guarded(SlotTable(limit: kvm.count(of: .memorySlots)))
     // Processors that cannot run real mode by themselves need these pages; others ignore them.
     let first = Self.reservedAddresses.lowerBound.rawValue
     _ = try KVMError.check(

@@ -1,5 +1,4 @@
 import CVFIOUserLinux
-import Synchronization
 import VFIOUser
 
 /// How a device is reached: it connects, serves what the device asks for while no CPU waits for it, and
@@ -26,9 +25,9 @@ final class DeviceConnection: @unchecked Sendable {
       var waiting: Set<Int> = []
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
 
-    init(_ loop: EventLoop) { state = Mutex(State(loop: loop)) }
+    init(_ loop: EventLoop) { state = Guarded(State(loop: loop)) }
 
     func serve(_ device: AttachedDevice) { state.withLock { $0.device = device } }
 

@@ -1,4 +1,3 @@
-import Synchronization
 import VFIOUser
 
 /// A very small machine: memory, CPUs, a PCI bus with devices that other processes serve, a console and a
@@ -34,7 +33,7 @@ public final class Machine: Sendable {
   private let virtualMachine: VirtualMachine?
   private let softwareController: SoftwareInterruptController?
   private let events: MachineEvents
-  private let state = Mutex(MachineState())
+  private let state = Guarded(MachineState())
 
   /// Makes a machine without devices that does nothing yet.
   ///

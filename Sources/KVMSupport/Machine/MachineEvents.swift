@@ -1,4 +1,3 @@
-import Synchronization
 import VFIOUser
 
 /// Tells whoever runs a machine what happens, on a thread of its own, so that nobody who reports waits or
@@ -9,7 +8,7 @@ final class MachineEvents: @unchecked Sendable {
   // The thread is only posted to, and ended once.
   private let thread: LoopThread
   private let onEvent: @Sendable (MachineEvent) -> Void
-  private let devices = Mutex<[WeakDevice]>([])
+  private let devices = Guarded<[WeakDevice]>([])
 
   private struct WeakDevice: Sendable {
     weak let device: AttachedDevice?

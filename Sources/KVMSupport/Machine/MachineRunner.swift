@@ -1,4 +1,3 @@
-import Synchronization
 import VFIOUser
 
 /// Runs the CPUs of a machine, each on a thread of its own, until the guest has ended.
@@ -13,7 +12,7 @@ final class MachineRunner: Sendable {
   private let cpus: [any GuestCPU]
   private let space: AddressSpace
   private let endsWithFirst: Bool
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let changed: EventDescriptor
 
   /// - Parameter endsWithFirst: whether the first CPU that exits ends the guest, or the last one; one that

@@ -1,4 +1,3 @@
-import Synchronization
 import VFIOUser
 
 /// KVM's interrupt controller: eventfds lead to it as irqfds, without this process doing anything.
@@ -19,7 +18,7 @@ final class KVMInterruptController: InterruptController {
   /// As many as the kernel has room for, with the routes of the inputs.
   private static let lineLimit: UInt32 = 4000
   private let machine: VirtualMachine
-  private let state = Mutex(State())
+  private let state = Guarded(State())
 
   /// - Parameter machine: it has an interrupt controller.
   init(_ machine: VirtualMachine) { self.machine = machine }

@@ -1,6 +1,5 @@
 import CVFIOUserLinux
 import Glibc
-import Synchronization
 import VFIOUser
 
 /// An interrupt controller for CPUs in software: the registers of an I/O APIC, and for each CPU the
@@ -36,7 +35,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
     var pending: [Set<UInt8>]
   }
 
-  private let state: Mutex<State>
+  private let state: Guarded<State>
   private let wakes: [EventDescriptorBox]
 
   private final class EventDescriptorBox: Sendable {
@@ -48,7 +47,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
   ///
   /// - Throws: `EMFILE` when no descriptor is left.
   public init(cpuCount: Int) throws(Errno) {
-    state = Mutex(State(pending: [Set<UInt8>](repeating: [], count: cpuCount)))
+    state = Guarded(State(pending: [Set<UInt8>](repeating: [], count: cpuCount)))
     var made: [EventDescriptorBox] = []
     for _ in 0..<cpuCount { made.append(try EventDescriptorBox()) }
     wakes = made

@@ -1,4 +1,3 @@
-import Synchronization
 import VFIOUser
 
 /// A device in another process, as a function of the guest's PCI bus.
@@ -31,7 +30,7 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     var isAbandoned = false
   }
 
-  private let connection: Mutex<Connection>
+  private let connection: Guarded<Connection>
   /// The present client.
   var client: DeviceClient { connection.withLock { $0.client } }
 
@@ -70,7 +69,7 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     self.address = address
     self.name = name
     self.surroundings = surroundings
-    connection = Mutex(Connection(client: client))
+    connection = Guarded(Connection(client: client))
     configuration = try Self.connecting(name) { () throws(ClientError) in
       try client.region(at: DeviceProfile.configurationRegion)
     }

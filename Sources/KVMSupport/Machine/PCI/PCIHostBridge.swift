@@ -1,4 +1,4 @@
-import Synchronization
+import VFIOUser
 
 /// The root of the PCI bus: configuration mechanism 1, and which function sits where.
 ///
@@ -21,13 +21,13 @@ public final class PCIHostBridge: GuestAccessHandler {
     var functions: [PCIAddress: any PCIBusFunction] = [:]
   }
 
-  private let state: Mutex<State>
+  private let state: Guarded<State>
 
   /// A bus with nothing on it but the bridge.
   public init() {
     var state = State()
     if let own = PCIAddress(device: 0) { state.functions[own] = HostBridgeFunction() }
-    self.state = Mutex(state)
+    self.state = Guarded(state)
   }
 
   // MARK: What is on the bus

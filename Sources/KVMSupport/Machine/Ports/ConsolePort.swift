@@ -1,4 +1,4 @@
-import Synchronization
+import VFIOUser
 
 /// A serial port that a guest prints on: the registers of an 8250 that is always ready, without
 /// interrupts and without timing.
@@ -30,7 +30,7 @@ public final class ConsolePort: GuestAccessHandler {
     var outputByteCount = 0
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let output: @Sendable (UInt8) -> Void
 
   /// Makes a console.

@@ -1,9 +1,8 @@
-import Synchronization
 
 /// Has a `ReconnectingClient` forget a region that changed, before its user hears of it.
 final class RegionChangeRelay: Sendable {
   /// Set once there is a client.
-  let owner = Mutex<WeakClient?>(nil)
+  let owner = Guarded<WeakClient?>(nil)
   private let user: (@Sendable (Int) -> Void)?
 
   init(_ user: (@Sendable (Int) -> Void)?) {

@@ -1,10 +1,9 @@
-import Synchronization
 
 /// A region of a `ReconnectingClient`, and the object through which it is reached now.
 final class RegionSlot: Sendable {
   let info: RegionInfo
   /// Taken without the client's lock, and set with it.
-  private let state = Mutex(State())
+  private let state = Guarded(State())
 
   private struct State {
     var region: ClientRegion?
