@@ -1,4 +1,3 @@
-
 /// Has a `ReconnectingClient` forget a region that changed, before its user hears of it.
 final class RegionChangeRelay: Sendable {
   /// Set once there is a client.

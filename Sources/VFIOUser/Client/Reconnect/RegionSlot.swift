@@ -1,4 +1,3 @@
-
 /// A region of a `ReconnectingClient`, and the object through which it is reached now.
 final class RegionSlot: Sendable {
   let info: RegionInfo
