@@ -29,13 +29,14 @@ import Testing
     let machine = test.machine
     let stopper = Mutex<Thread?>(nil)
     try machine.space.place(
-      Call {
+      // Weak: the machine keeps what is placed in its space.
+      Call { [weak machine] in
         server.stall(until: release)
         stopper.withLock {
           $0 = try? Thread(
             CPUThread {
               usleep(100_000)
-              machine.stop()
+              machine?.stop()
             })
         }
       }, in: .port, at: GuestAddress(0x500), byteCount: 1)

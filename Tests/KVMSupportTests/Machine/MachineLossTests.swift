@@ -100,7 +100,9 @@ import VFIOUser
         _ = events.wait { $0.contains(where: Self.isLoss) }
       }, in: .port, at: GuestAddress(0x500), byteCount: 1)
     try machine.space.place(
-      Call {
+      // Weak: the machine keeps what is placed in its space.
+      Call { [weak machine, weak device] in
+        guard let machine, let device else { return }
         do { try machine.reconnect(device) } catch { Issue.record("no reconnection: \(error)") }
       }, in: .port, at: GuestAddress(0x501), byteCount: 1)
     let msi = UInt64(try #require(device.profile.capabilities.msi))
