@@ -31,12 +31,13 @@ import Testing
     try machine.space.place(
       // Weak: the machine keeps what is placed in its space.
       Call { [weak machine] in
+        guard let machine else { return }
         server.stall(until: release)
         stopper.withLock {
           $0 = try? Thread(
             CPUThread {
               usleep(100_000)
-              machine?.stop()
+              machine.stop()
             })
         }
       }, in: .port, at: GuestAddress(0x500), byteCount: 1)
