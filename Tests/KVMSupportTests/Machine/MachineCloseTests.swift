@@ -124,6 +124,13 @@ import Testing
       bridge = test.machine.bridge
       test.machine.close()
     }
+    // What other threads held last goes a moment later.
+    let deadline = MonotonicTime.now.advanced(by: .seconds(20))
+    while space != nil || bridge != nil || client != nil
+      || devices.contains(where: { $0.device != nil }), MonotonicTime.now < deadline
+    {
+      usleep(1000)
+    }
     #expect(space == nil)
     #expect(bridge == nil)
     #expect(client == nil)

@@ -135,7 +135,9 @@ import VFIOUser
     script.append(.awaitInterrupts(vector: Self.vector, count: 1))
     #expect(try test.run(script) == .exited(0))
     #expect(try test.interruptCount(0x60) == 1)
-    #expect(try test.interruptCount(Self.vector) == 1)
+    // KVM may deliver a level once more before it has seen it fall.
+    let count = try test.interruptCount(Self.vector)
+    #expect((1...2).contains(count), "\(count)")
   }
 
   // MARK: MSI-X
