@@ -67,5 +67,7 @@ import Testing
     #expect(first.calls == ["will sleep", "look"])
     try loop.runOnce(timeout: .milliseconds(1))
     #expect(second.calls.suffix(3) == ["will sleep", "look", "awake"])
+    // It refers to its sleeper.
+    first.onWork = {}
   }
 }
