@@ -4,14 +4,6 @@ public final class ClientIODescriptors: Sendable {
   public let entries: [RegionIODescriptor]
   private let owned: [OwnedDescriptorHolder]
 
-  private final class OwnedDescriptorHolder: Sendable {
-    let descriptor: OwnedDescriptor
-
-    init(_ descriptor: consuming OwnedDescriptor) {
-      self.descriptor = descriptor
-    }
-  }
-
   /// Takes the descriptors over; nil when an entry names one that is not there.
   init?(entries: [RegionIODescriptor], descriptors: inout ReceivedDescriptors) {
     var owned: [OwnedDescriptorHolder] = []

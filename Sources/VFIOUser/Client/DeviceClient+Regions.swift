@@ -41,14 +41,14 @@ extension DeviceClient {
   /// Asks for a region's information, and again with more room if the server needs it.
   func queryRegion(
     _ index: UInt32
-  ) throws(ClientError) -> (RegionInfo, OwnedDescriptorBox?) {
+  ) throws(ClientError) -> (RegionInfo, HeldDescriptor?) {
     var argumentSize = UInt32(RegionInfo.fixedByteCount)
     for _ in 0..<3 {
       let room = argumentSize
       let (info, box) = try call(
         .deviceGetRegionInfo, RegionInfoRequest(index: index, argumentSize: room)
       ) {
-        payload, descriptors throws(WireError) -> (RegionInfo, OwnedDescriptorBox?) in
+        payload, descriptors throws(WireError) -> (RegionInfo, HeldDescriptor?) in
         guard payload.byteCount <= Int(room) else {
           throw WireError(.oversized, "a reply is longer than was asked for")
         }
@@ -57,7 +57,7 @@ extension DeviceClient {
           throw WireError(.badCount, "a reply is for another region")
         }
         guard let descriptor = descriptors.take(at: 0) else { return (info, nil) }
-        return (info, OwnedDescriptorBox(descriptor))
+        return (info, HeldDescriptor(descriptor))
       }
       guard info.isIncomplete else { return (info, box) }
       guard info.neededByteCount <= 65536 else { break }

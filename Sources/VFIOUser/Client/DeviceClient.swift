@@ -97,7 +97,7 @@ public final class DeviceClient: @unchecked Sendable {
 
   private func negotiate() throws(ClientError) {
     let proposal = options.proposal
-    let reply: (message: VersionMessage, twin: OwnedDescriptorBox?)
+    let reply: (message: VersionMessage, twin: HeldDescriptor?)
     do {
       reply = try call(.version, proposal) { payload, descriptors throws(WireError) in
         let message = try VersionMessage(decoding: payload)
@@ -107,7 +107,7 @@ public final class DeviceClient: @unchecked Sendable {
         guard let socket = descriptors.take(at: Int(clamping: index)) else {
           throw WireError(.misplacedDescriptors, "the twin socket did not come along")
         }
-        return (message, OwnedDescriptorBox(socket))
+        return (message, HeldDescriptor(socket))
       }
       capabilities = try Negotiation.accept(reply: reply.message, proposal: proposal)
     } catch let error as WireError {
@@ -172,19 +172,5 @@ public final class DeviceClient: @unchecked Sendable {
       lock.broadcast()
       return error
     }
-  }
-}
-
-/// Carries one descriptor out of a closure.
-final class OwnedDescriptorBox {
-  private var descriptor: OwnedDescriptor?
-
-  init(_ descriptor: consuming OwnedDescriptor) {
-    self.descriptor = consume descriptor
-  }
-
-  /// The descriptor, once.
-  func take() -> OwnedDescriptor? {
-    descriptor.take()
   }
 }

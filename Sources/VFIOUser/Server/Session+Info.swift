@@ -73,7 +73,7 @@ extension Session {
     let answer = ports.describe(
       Int(request.index), byteLimit: request.argumentSize, capabilities)
     reply(
-      to: header, LimitedDescriptors(answer.message, limit: request.argumentSize),
+      to: header, Limited(answer.message, limit: request.argumentSize),
       descriptors: answer.descriptors)
     // The client has its descriptors now: ours close here, so that its hangup is seen.
     withExtendedLifetime(answer.owners) {}
@@ -120,48 +120,36 @@ extension Session {
   }
 }
 
-/// A region's information, cut to what the client has room for.
-private struct Limited: WireMessage {
-  static let command = RegionInfo.command
-  let information: RegionInfo
-  let limit: UInt32
-
-  init(_ information: RegionInfo, limit: UInt32) {
-    self.information = information
-    self.limit = limit
-  }
-
-  init(decoding payload: RawSpan) throws(WireError) {
-    information = try RegionInfo(decoding: payload)
-    limit = .max
-  }
-
-  var encodedByteCount: Int { information.encodedByteCount(limit: limit) }
-
-  func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
-    try information.encode(into: &bytes, at: offset, limit: limit)
-  }
+/// A reply that can be cut to what the client has room for.
+private protocol LimitableMessage: WireMessage {
+  func encodedByteCount(limit argumentSize: UInt32) -> Int
+  func encode(
+    into bytes: inout MutableRawSpan, at offset: Int, limit argumentSize: UInt32
+  ) throws(WireError)
 }
 
-/// A region's descriptors, cut to what the client has room for.
-private struct LimitedDescriptors: WireMessage {
-  static let command = RegionIODescriptors.command
-  let descriptors: RegionIODescriptors
+extension RegionInfo: LimitableMessage {}
+extension RegionIODescriptors: LimitableMessage {}
+
+/// A reply, cut to what the client has room for.
+private struct Limited<Message: LimitableMessage>: WireMessage {
+  static var command: Command { Message.command }
+  let message: Message
   let limit: UInt32
 
-  init(_ descriptors: RegionIODescriptors, limit: UInt32) {
-    self.descriptors = descriptors
+  init(_ message: Message, limit: UInt32) {
+    self.message = message
     self.limit = limit
   }
 
   init(decoding payload: RawSpan) throws(WireError) {
-    descriptors = try RegionIODescriptors(decoding: payload)
+    message = try Message(decoding: payload)
     limit = .max
   }
 
-  var encodedByteCount: Int { descriptors.encodedByteCount(limit: limit) }
+  var encodedByteCount: Int { message.encodedByteCount(limit: limit) }
 
   func encode(into bytes: inout MutableRawSpan, at offset: Int) throws(WireError) {
-    try descriptors.encode(into: &bytes, at: offset, limit: limit)
+    try message.encode(into: &bytes, at: offset, limit: limit)
   }
 }

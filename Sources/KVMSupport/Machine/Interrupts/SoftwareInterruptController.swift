@@ -38,18 +38,13 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
   private let state: Guarded<State>
   private let wakes: [EventDescriptorBox]
 
-  private final class EventDescriptorBox: Sendable {
-    let event: EventDescriptor
-    init() throws(Errno) { event = try EventDescriptor() }
-  }
-
   /// A controller for so many CPUs.
   ///
   /// - Throws: `EMFILE` when no descriptor is left.
   public init(cpuCount: Int) throws(Errno) {
     state = Guarded(State(pending: [Set<UInt8>](repeating: [], count: cpuCount)))
     var made: [EventDescriptorBox] = []
-    for _ in 0..<cpuCount { made.append(try EventDescriptorBox()) }
+    for _ in 0..<cpuCount { made.append(EventDescriptorBox(try EventDescriptor())) }
     wakes = made
   }
 
@@ -85,7 +80,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
   }
 
   private func wakeAll() {
-    for wake in wakes { wake.event.signal() }
+    for wake in wakes { wake.signal() }
   }
 
   // MARK: The CPUs' side
@@ -98,7 +93,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
       if let vector { state.pending[cpu].remove(vector) }
       return (vector, woken)
     }
-    for other in woken where other != cpu { wakes[other].event.signal() }
+    for other in woken where other != cpu { wakes[other].signal() }
     return vector
   }
 
@@ -123,7 +118,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
 
   /// Waits until an interrupt may have come for a CPU, ``wake(cpu:)`` is called, or the time is over.
   public func wait(cpu: Int, timeout: Duration) {
-    let own = wakes[cpu].event.rawValue
+    let own = wakes[cpu].rawValue
     var polled = state.withLock { state in
       state.sources.values.filter { !$0.isAsserted }
         .map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
@@ -135,11 +130,11 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
     _ = unsafe polled.withUnsafeMutableBufferPointer { buffer in
       unsafe poll(buffer.baseAddress, nfds_t(buffer.count), CInt(clamping: limit))
     }
-    _ = wakes[cpu].event.consume()
+    wakes[cpu].consume()
   }
 
   /// Ends the wait of a CPU.
-  public func wake(cpu: Int) { wakes[cpu].event.signal() }
+  public func wake(cpu: Int) { wakes[cpu].signal() }
 
   /// Looks at every eventfd, and gives what was signalled to the CPUs; returns which have something new.
   private static func collect(_ state: inout State) -> Set<Int> {

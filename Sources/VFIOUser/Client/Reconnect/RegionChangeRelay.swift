@@ -28,15 +28,3 @@ struct WeakClient: Sendable {
     self.client = client
   }
 }
-
-/// A socket that another thread may end.
-final class OwnedDescriptorHolder: Sendable {
-  private let descriptor: OwnedDescriptor
-
-  init(_ descriptor: consuming OwnedDescriptor) {
-    self.descriptor = descriptor
-  }
-
-  /// Ends the stream in both directions: whoever waits for it wakes.
-  func shutDown() { descriptor.shutDown() }
-}
