@@ -64,7 +64,7 @@ extension AdminExecutor {
       return request.complete(executor.status(for: error, request.block, targets[0]))
     }
     request.complete(.success)
-    changedNamespaces.formUnion(targets.map(\.identifier))
+    noteChange(of: targets)
     // Namespace Attribute Notices.
     if features.asynchronousEvents & 1 << 8 != 0 {
       events.report(.init(kind: .notice, information: 0, page: .changedNamespaces))

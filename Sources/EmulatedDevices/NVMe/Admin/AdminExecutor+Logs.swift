@@ -36,28 +36,40 @@ extension AdminExecutor {
       log.firstSlotRevision = ControllerSettings.firmwareRevision
       finish(request, identifier, log.bytes, offset, byteCount, keepsEvent)
     case .changedNamespaces:
-      let page = Self.list(changedNamespaces.sorted())
-      if !keepsEvent { changedNamespaces = [] }
-      finish(request, identifier, page, offset, byteCount, keepsEvent)
+      let told = changedNamespaces
+      let page = Self.list(told.keys.sorted())
+      guard finish(request, identifier, page, offset, byteCount, keepsEvent), !keepsEvent
+      else { return }
+      // A namespace may have changed again while the page went to the driver.
+      changedNamespaces = changedNamespaces.filter { told[$0.key] != $0.value }
     case .commandEffects:
       finish(request, identifier, Self.effects.bytes, offset, byteCount, keepsEvent)
     default: refuse(request, .invalidLogPage, at: 40)
     }
   }
 
+  /// Answers with a part of a page. Only a page that has arrived was read: its events may come again.
+  ///
+  /// - Returns: whether it has.
+  @discardableResult
   private func finish(
     _ request: NVMeRequest, _ identifier: LogPageIdentifier, _ page: [UInt8], _ offset: UInt64,
     _ byteCount: UInt64, _ keepsEvent: Bool
-  ) {
-    guard offset <= UInt64(page.count) else { return refuse(request, .invalidField, at: 48) }
+  ) -> Bool {
+    guard offset <= UInt64(page.count) else {
+      refuse(request, .invalidField, at: 48)
+      return false
+    }
     guard byteCount <= UInt64(controller.settings.limits.transferByteCount) else {
-      return refuse(request, .invalidField, at: 42)
+      refuse(request, .invalidField, at: 42)
+      return false
     }
     // What a driver asks for beyond the page is zeros.
     var bytes = [UInt8](page[Int(offset)...].prefix(Int(byteCount)))
     bytes += [UInt8](repeating: 0, count: Int(byteCount) - bytes.count)
-    answer(request, bytes)
+    guard answer(request, bytes) else { return false }
     if !keepsEvent { events.pageRead(identifier) }
+    return true
   }
 
   private func health() -> HealthLog {

@@ -12,8 +12,10 @@ final class AdminExecutor: CommandHandler {
   var features = ControllerFeatures()
   var errors = ErrorLog()
   var events = AsynchronousEvents()
-  /// Namespaces that have changed since the driver has last read the list.
-  var changedNamespaces: Set<UInt32> = []
+  /// Namespaces that have changed since the driver has last read the list, each with the number of
+  /// its last change.
+  var changedNamespaces: [UInt32: UInt64] = [:]
+  private var changeCount: UInt64 = 0
   /// Commands other than event requests that are left open for now: formats.
   var background: [ObjectIdentifier: NVMeRequest] = [:]
   /// Counts resets, so that nothing completes late.
@@ -36,7 +38,7 @@ final class AdminExecutor: CommandHandler {
     background = [:]
     for request in open { request.drop() }
     features = ControllerFeatures()
-    changedNamespaces = []
+    changedNamespaces = [:]
   }
 
   func execute(_ request: NVMeRequest) {
@@ -83,21 +85,32 @@ final class AdminExecutor: CommandHandler {
   // MARK: Data
 
   /// Writes `bytes` to the memory that the command names, and ends it.
-  func answer(_ request: NVMeRequest, _ bytes: [UInt8]) {
-    guard !bytes.isEmpty else { return request.complete(.success) }
+  ///
+  /// - Returns: whether the driver has them; otherwise the command has failed.
+  @discardableResult
+  func answer(_ request: NVMeRequest, _ bytes: [UInt8]) -> Bool {
     let executor = request.group.executor
     if let status = executor.pointer.resolve(
       request.entry, bytes.count, .write, pageByteCount: controller.pageByteCount,
       to: request.data)
     {
-      return refuse(request, status, at: 24)
+      refuse(request, status, at: 24)
+      return false
     }
     do {
       try request.data.write(at: 0, from: bytes.rawSpan)
-      request.complete(.success)
     } catch {
       request.complete(.dataTransferError)
+      return false
     }
+    request.complete(.success)
+    return true
+  }
+
+  /// The driver will find the namespaces in the list of those that have changed.
+  func noteChange(of namespaces: [NVMeNamespace]) {
+    changeCount += 1
+    for namespace in namespaces { changedNamespaces[namespace.identifier] = changeCount }
   }
 
   // MARK: Abort

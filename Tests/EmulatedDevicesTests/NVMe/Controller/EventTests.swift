@@ -67,6 +67,48 @@ struct EventTests {
     #expect(HealthLog(try rig.log(.health)).criticalWarning == 2)
   }
 
+  @Test("E2: a log page that did not arrive was not read: its event stays silent, its list stays")
+  func unreadPage() throws {
+    let rig = try NVMeRig()
+    let nowhere: UInt64 = 0x7000_0000
+    #expect(try rig.status(.setFeatures, 0xb, 1 << 8) == .success)
+    for _ in 0..<2 { try rig.submit(.asynchronousEventRequest) }
+    try rig.submit(.formatNVM, namespace: 1, 0)
+    #expect(try rig.reap(rig.admin, 2).map(\.result).contains(Self.namespaceChange))
+    try rig.submit(.formatNVM, namespace: 1, 0)
+    #expect(try rig.reap(rig.admin, 1)[0].status == .success)
+    let changes = UInt32(LogPageIdentifier.changedNamespaces.rawValue) | 1023 << 16
+    for (prp1, prp2) in [(nowhere, 0), (NVMeRig.base + 0x1800, nowhere)] as [(UInt64, UInt64)] {
+      #expect(
+        try rig.status(
+          .getLogPage, namespace: 0xffff_ffff, prp1: prp1, prp2: prp2, changes)
+          == .dataTransferError)
+    }
+    #expect(try rig.status(.getLogPage, changes, 0, 8192) == .invalidField)
+    #expect(try rig.settled(rig.admin).isEmpty, "the event waits until the page was read")
+    #expect(try rig.log(.changedNamespaces, byteCount: 8, keepsEvent: true)[0] == 1)
+    // The page arrives, and with it the event that was held back.
+    try rig.submit(.getLogPage, namespace: 0xffff_ffff, changes)
+    #expect(try rig.reap(rig.admin, 2).map(\.result).sorted() == [0, Self.namespaceChange])
+    #expect(try rig.bytes(NVMeRig.adminDataPlace, 4) == [1, 0, 0, 0])
+    #expect(try rig.log(.changedNamespaces, byteCount: 4) == [0, 0, 0, 0])
+  }
+
+  @Test("E2: the error log's event as well", arguments: [0x7000_0000, 2] as [UInt64])
+  func unreadErrors(prp1: UInt64) throws {
+    let rig = try NVMeRig()
+    for _ in 0..<2 { try rig.submit(.asynchronousEventRequest) }
+    try causeError(rig)
+    #expect(try rig.reap(rig.admin, 1)[0].result == Self.unknownDoorbell)
+    try rig.store(99, ControllerRegisterOffset.submissionQueueTail(0))
+    let errors = UInt32(LogPageIdentifier.errorInformation.rawValue) | 15 << 16
+    #expect(
+      try !rig.status(.getLogPage, namespace: 0xffff_ffff, prp1: prp1, errors).isSuccess)
+    #expect(try rig.settled(rig.admin).isEmpty)
+    try rig.submit(.getLogPage, namespace: 0xffff_ffff, errors)
+    #expect(try rig.reap(rig.admin, 2).map(\.result).sorted() == [0, Self.wrongDoorbell])
+  }
+
   @Test("E9: open event requests and events end with a reset")
   func reset() throws {
     let rig = try NVMeRig()
