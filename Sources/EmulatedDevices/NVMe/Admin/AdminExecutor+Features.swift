@@ -27,7 +27,7 @@ extension AdminExecutor {
       guard value & 0x1f == 0 else { return refuse(request, .invalidField, at: 44) }
       features.powerManagement = value & 0xff
     case .temperatureThreshold: return setTemperatureThreshold(request, value)
-    case .errorRecovery: features.errorRecovery = value & 0xffff
+    case .errorRecovery: setErrorRecovery(entry.namespaceIdentifier, value & 0xffff)
     case .volatileWriteCache: return setVolatileWriteCache(request, value & 1)
     case .queueCount: return setQueueCount(request, value)
     case .interruptCoalescing:
@@ -53,6 +53,14 @@ extension AdminExecutor {
     default: return refuse(request, .invalidField, at: 40)
     }
     request.complete(.success)
+  }
+
+  /// Error Recovery: of one namespace, or of all.
+  private func setErrorRecovery(_ namespace: UInt32, _ value: UInt32) {
+    guard namespaces[namespace] == nil else {
+      return features.errorRecovery[namespace] = value
+    }
+    for namespace in namespaces.all { features.errorRecovery[namespace.identifier] = value }
   }
 
   private func setQueueCount(_ request: NVMeRequest, _ value: UInt32) {
@@ -148,7 +156,14 @@ extension AdminExecutor {
       request.complete(
         .success,
         result: UInt32(kind == 0 ? source.overTemperature : source.underTemperature))
-    case .errorRecovery: request.complete(.success, result: source.errorRecovery)
+    case .errorRecovery:
+      // There is no value of all namespaces. Drivers that name none (0) take what they get for that of
+      // the controller: it is the first one's.
+      let namespace = entry.namespaceIdentifier == 0 ? 1 : entry.namespaceIdentifier
+      guard namespaces[namespace] != nil else {
+        return refuse(request, .invalidNamespaceOrFormat, at: 4)
+      }
+      request.complete(.success, result: source.errorRecovery[namespace] ?? 0)
     case .volatileWriteCache: request.complete(.success, result: source.volatileWriteCache)
     case .queueCount: request.complete(.success, result: queueCounts)
     case .interruptCoalescing: request.complete(.success, result: source.interruptCoalescing)

@@ -9,8 +9,8 @@ struct ControllerFeatures: Equatable {
   /// Over and under temperature thresholds of the composite sensor, in kelvins.
   var overTemperature: UInt16 = 343
   var underTemperature: UInt16 = 0
-  /// Error Recovery.
-  var errorRecovery: UInt32 = 0
+  /// Error Recovery, of the namespaces where it is not 0.
+  var errorRecovery: [UInt32: UInt32] = [:]
   /// Volatile Write Cache: whether writes may be kept back.
   var volatileWriteCache: UInt32 = 1
   /// Interrupt Coalescing.

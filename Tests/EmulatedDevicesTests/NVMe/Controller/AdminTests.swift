@@ -161,6 +161,34 @@ struct NVMeAdminTests {
     #expect(try get(5) == 0, "a reset brings the defaults back")
   }
 
+  @Test("E2: error recovery is a namespace's; set through all ones it is everyone's")
+  func errorRecovery() throws {
+    let rig = try NVMeRig(
+      storages: try (0..<3).map { _ in try MemoryStorage(byteCount: 1 << 20) })
+    func values(select: UInt32 = 0) throws -> [UInt32] {
+      try ([1, 2, 3] as [UInt32]).map {
+        try rig.run(.getFeatures, namespace: $0, 5 | select << 8).result
+      }
+    }
+    #expect(try values() == [0, 0, 0])
+    #expect(try rig.status(.setFeatures, namespace: 2, 5, 7).isSuccess)
+    #expect(try values() == [0, 7, 0])
+    #expect(try rig.status(.setFeatures, namespace: 0xffff_ffff, 5, 9).isSuccess)
+    #expect(try rig.status(.setFeatures, namespace: 3, 5, 11).isSuccess)
+    #expect(try values() == [9, 9, 11])
+    #expect(try values(select: 1) == [0, 0, 0], "the default")
+    for namespace in [4, 0xffff_fffe, 0xffff_ffff] as [UInt32] {
+      #expect(
+        try rig.status(.getFeatures, namespace: namespace, 5) == .invalidNamespaceOrFormat)
+    }
+    #expect(try rig.status(.setFeatures, namespace: 4, 5, 1) == .invalidNamespaceOrFormat)
+    #expect(try rig.run(.getFeatures, 5).result == 9, "no namespace named")
+    #expect(try values() == [9, 9, 11])
+    try rig.disable()
+    try rig.enable()
+    #expect(try values() == [0, 0, 0])
+  }
+
   @Test(
     "E17: features that cannot be set so are refused",
     arguments: [
