@@ -23,8 +23,8 @@ public final class NVMeDevice: PCIDevice {
 
       Commands of I/O queues: Read, Write, Flush, Compare, Write Zeroes, Write Uncorrectable, Dataset Management \
       (Deallocate), Verify, and Copy; data by PRPs or SGLs, FUA. Admin commands: Identify, Get and Set Features, Get \
-      Log Page, creation and deletion of queues, Abort, Asynchronous Event Request, Doorbell Buffer Config, and \
-      Format NVM, for blocks of 512 or 4096 bytes. There are no metadata, no fused commands, and no controller memory \
+      Log Page, creation and deletion of queues, Abort, Asynchronous Event Request, Keep Alive, Doorbell Buffer \
+      Config, and Format NVM, for blocks of 512 or 4096 bytes. There are no metadata, no fused commands, and no controller memory \
       buffer.
       """,
     knobs: NVMeKnobs.all,

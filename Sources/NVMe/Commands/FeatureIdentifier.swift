@@ -31,4 +31,8 @@ public struct FeatureIdentifier: RawRepresentable, Hashable, Sendable {
   public static let asynchronousEventConfiguration = FeatureIdentifier(rawValue: 0x0b)
   /// Timestamp.
   public static let timestamp = FeatureIdentifier(rawValue: 0x0e)
+  /// Keep Alive Timer.
+  public static let keepAliveTimer = FeatureIdentifier(rawValue: 0x0f)
+  /// Host Behavior Support.
+  public static let hostBehaviorSupport = FeatureIdentifier(rawValue: 0x16)
 }

@@ -79,6 +79,8 @@ extension NVMeStatus {
   @inlinable public static var operationDenied: NVMeStatus { NVMeStatus(type: 0, code: 0x15) }
   /// SGL Offset Invalid.
   @inlinable public static var invalidSGLOffset: NVMeStatus { NVMeStatus(type: 0, code: 0x16) }
+  /// Keep Alive Timer Expired.
+  @inlinable public static var keepAliveTimerExpired: NVMeStatus { NVMeStatus(type: 0, code: 0x19) }
   /// SGL Data Block Granularity Invalid.
   @inlinable public static var invalidSGLDataBlockGranularity: NVMeStatus {
     NVMeStatus(type: 0, code: 0x1e)

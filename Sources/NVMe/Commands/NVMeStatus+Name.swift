@@ -25,6 +25,7 @@ extension NVMeStatus: CustomStringConvertible {
     case (0x0, 0x14): "Atomic Write Unit Exceeded"
     case (0x0, 0x15): "Operation Denied"
     case (0x0, 0x16): "SGL Offset Invalid"
+    case (0x0, 0x19): "Keep Alive Timer Expired"
     case (0x0, 0x1e): "SGL Data Block Granularity Invalid"
     case (0x0, 0x20): "Namespace is Write Protected"
     case (0x0, 0x21): "Command Interrupted"

@@ -50,6 +50,8 @@ extension AdminExecutor {
     case .writeAtomicity: features.writeAtomicity = value & 1
     case .asynchronousEventConfiguration: features.asynchronousEvents = value
     case .timestamp: return setTimestamp(request)
+    case .keepAliveTimer: keepAlive.set(value)
+    case .hostBehaviorSupport: return setHostBehavior(request)
     default: return refuse(request, .invalidField, at: 40)
     }
     request.complete(.success)
@@ -134,6 +136,19 @@ extension AdminExecutor {
     request.complete(.success)
   }
 
+  private static let hostBehaviorByteCount = 512
+
+  private func setHostBehavior(_ request: NVMeRequest) {
+    guard
+      let words = request.group.executor.loadParameters(
+        request, byteCount: Self.hostBehaviorByteCount)
+    else { return }
+    let retry = UInt8(truncatingIfNeeded: words[0])
+    guard retry <= 1 else { return refuse(request, .invalidField, at: 24) }
+    features.advancedCommandRetry = retry
+    request.complete(.success)
+  }
+
   func getFeatures(_ request: NVMeRequest) {
     let entry = request.entry
     let identifier = FeatureIdentifier(rawValue: UInt8(truncatingIfNeeded: entry.dword10))
@@ -178,6 +193,13 @@ extension AdminExecutor {
     case .asynchronousEventConfiguration:
       request.complete(.success, result: source.asynchronousEvents)
     case .timestamp: answer(request, timestamp(source))
+    case .keepAliveTimer:
+      request.complete(.success, result: select == 0 ? keepAlive.timeout : 0)
+    case .hostBehaviorSupport:
+      answer(
+        request,
+        [source.advancedCommandRetry]
+          + [UInt8](repeating: 0, count: Self.hostBehaviorByteCount - 1))
     default: refuse(request, .invalidField, at: 40)
     }
   }
@@ -203,6 +225,6 @@ extension AdminExecutor {
   private static let known: Set<FeatureIdentifier> = [
     .arbitration, .powerManagement, .temperatureThreshold, .errorRecovery, .queueCount,
     .interruptCoalescing, .interruptVectorConfiguration, .writeAtomicity,
-    .asynchronousEventConfiguration, .timestamp,
+    .asynchronousEventConfiguration, .timestamp, .keepAliveTimer, .hostBehaviorSupport,
   ]
 }

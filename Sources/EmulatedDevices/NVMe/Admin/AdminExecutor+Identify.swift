@@ -72,6 +72,7 @@ extension AdminExecutor {
     data.errorLogPageEntries = UInt8(ErrorLog.capacity - 1)
     data.warningTemperature = 343
     data.criticalTemperature = 373
+    data.keepAliveSupport = KeepAliveTimer.granularity
     data.submissionQueueEntrySize = 0x66
     data.completionQueueEntrySize = 0x44
     data.namespaceCount = UInt32(namespaces.all.count)

@@ -103,7 +103,7 @@ extension AdminExecutor {
     let admin: [AdminOpcode] = [
       .deleteSubmissionQueue, .createSubmissionQueue, .getLogPage, .deleteCompletionQueue,
       .createCompletionQueue, .identify, .abort, .setFeatures, .getFeatures,
-      .asynchronousEventRequest, .doorbellBufferConfig,
+      .asynchronousEventRequest, .keepAlive, .doorbellBufferConfig,
     ]
     for opcode in admin { log[opcode] = .supported }
     log[.formatNVM] = [.supported, .changesBlocks, .changesNamespace, .excludesOthers]

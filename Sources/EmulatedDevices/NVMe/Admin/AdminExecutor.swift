@@ -21,6 +21,7 @@ final class AdminExecutor: CommandHandler {
   /// Counts resets, so that nothing completes late.
   var epoch = 0
   let start = MonotonicTime.now
+  let keepAlive: KeepAliveTimer
 
   var queues: QueueSet { controller.queues }
   var namespaces: NamespaceTable { controller.namespaces }
@@ -28,6 +29,7 @@ final class AdminExecutor: CommandHandler {
   init(_ controller: NVMeController, _ function: PCIFunction) {
     self.controller = controller
     self.function = function
+    keepAlive = KeepAliveTimer(function) { [unowned controller] in controller.keepAliveExpired() }
   }
 
   /// Forgets what a reset of the controller ends; the error log stays.
@@ -38,6 +40,7 @@ final class AdminExecutor: CommandHandler {
     background = [:]
     for request in open { request.drop() }
     features = ControllerFeatures()
+    keepAlive.stop()
     changedNamespaces = [:]
   }
 
@@ -58,6 +61,9 @@ final class AdminExecutor: CommandHandler {
     case .getFeatures: getFeatures(request)
     case .asynchronousEventRequest:
       if !events.add(request) { request.complete(.asynchronousEventRequestLimitExceeded) }
+    case .keepAlive:
+      keepAlive.restart()
+      request.complete(.success)
     case .doorbellBufferConfig: configureDoorbellBuffers(request)
     case .formatNVM: format(request)
     default: refuse(request, .invalidOpcode, at: 0)
@@ -70,6 +76,13 @@ final class AdminExecutor: CommandHandler {
   func refuse(_ request: NVMeRequest, _ status: NVMeStatus, at location: UInt16 = .max) {
     request.parameterLocation = location
     request.complete(status)
+  }
+
+  /// The driver has been silent for longer than it said.
+  func noteSilence() {
+    errors.add(
+      ErrorReport(
+        submissionQueue: .max, commandIdentifier: .max, status: .keepAliveTimerExpired))
   }
 
   /// A command has failed.

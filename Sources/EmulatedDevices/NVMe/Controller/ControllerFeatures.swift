@@ -25,6 +25,8 @@ struct ControllerFeatures: Equatable {
   var timestamp: UInt64 = 0
   var timestampSetAt: UInt64 = 0
   var timestampOrigin: UInt8 = 0
+  /// Host Behavior Support: Advanced Command Retry Enable. No command is answered with a delay.
+  var advancedCommandRetry: UInt8 = 0
 
   /// The temperature that the controller reports, in kelvins.
   static let temperature: UInt16 = 303

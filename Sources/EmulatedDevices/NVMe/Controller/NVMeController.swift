@@ -26,6 +26,8 @@ final class NVMeController {
   private var isQuiet = false
   /// How many formats have the queues stopped, or want them to be.
   private var quietCount = 0
+  /// Whether the driver is taken for dead: nothing is fetched until it has reset the controller.
+  private var isAbandoned = false
   /// Counts resets, so that what was begun before one does not end in what follows.
   private var epoch = 0
   private var interruptMask: UInt32 = 0
@@ -167,6 +169,7 @@ final class NVMeController {
     }
     pageByteCount = byteCount
     state = .enabled
+    isAbandoned = false
     status.shutdown = ControllerStatus.Shutdown.none
     status.isFatal = false
     status.isReady = true
@@ -212,6 +215,7 @@ final class NVMeController {
     // One at a time, however often a driver asks.
     guard status.shutdown != .occurring else { return }
     status.shutdown = .occurring
+    admin?.keepAlive.stop()
     let expected = epoch
     let finish: (Errno?) -> Void = { [weak self] error in
       guard let self, epoch == expected else { return }
@@ -245,6 +249,15 @@ final class NVMeController {
     function.logger.error("nvme: fatal: \(reason)")
   }
 
+  /// Keep Alive: the driver was silent for longer than it said.
+  func keepAliveExpired() {
+    guard case .enabled = state else { return }
+    isAbandoned = true
+    queues.pause {}
+    admin?.noteSilence()
+    fail("the driver sent no Keep Alive in time")
+  }
+
   // MARK: Rest
 
   /// The registers have their values after power-on; nothing is in flight.
@@ -274,13 +287,15 @@ final class NVMeController {
   func resume() {
     guard isQuiet else { return }
     isQuiet = false
+    // It could not tell meanwhile.
+    admin?.keepAlive.restart()
     resumeQueues()
   }
 
   /// Lets commands be fetched again where nothing speaks against it.
   private func resumeQueues() {
     // After a shutdown commands wait for the next enable, and what is being disabled ends untold.
-    guard case .enabled = state, !isQuiet, quietCount == 0,
+    guard case .enabled = state, !isQuiet, !isAbandoned, quietCount == 0,
       status.shutdown == ControllerStatus.Shutdown.none
     else { return }
     queues.resume()

@@ -15,7 +15,7 @@ struct NVMeAdminTests {
     #expect(data.serialNumber == "ABC")
     #expect(data.version == 0x0001_0400)
     #expect(data.namespaceCount == 1)
-    #expect(data.keepAliveSupport == 0)
+    #expect(data.keepAliveSupport == 10)
     #expect(data.submissionQueueEntrySize == 0x66 && data.completionQueueEntrySize == 0x44)
     // Memory has no write cache.
     #expect(data.volatileWriteCache & 1 == 0)
@@ -52,7 +52,7 @@ struct NVMeAdminTests {
   @Test("E17: commands that do not exist are refused, with an entry in the error log")
   func errorLog() throws {
     let rig = try NVMeRig()
-    #expect(try rig.status(.keepAlive) == .invalidOpcode)
+    #expect(try rig.status(.securitySend) == .invalidOpcode)
     #expect(try rig.status(.firmwareCommit) == .invalidOpcode)
     let refused = try rig.submit(.identify, namespace: 7, 0)
     let completion = try rig.reap(rig.admin, 1)[0]
@@ -197,7 +197,7 @@ struct NVMeAdminTests {
       (2, 1, 0, .invalidField), (9, 65, 0, .invalidField), (4, 2 << 20, 0, .invalidField),
       (1, 0, 1, .featureNotNamespaceSpecific), (1, 0, 9, .invalidNamespaceOrFormat),
       // There is no write cache.
-      (6, 1, 0, .invalidField),
+      (6, 1, 0, .invalidField), (0xf, 1000, 1, .featureNotNamespaceSpecific),
     ] as [(UInt32, UInt32, UInt32, NVMeStatus)])
   func badFeature(identifier: UInt32, value: UInt32, namespace: UInt32, status: NVMeStatus) throws {
     let rig = try NVMeRig()
