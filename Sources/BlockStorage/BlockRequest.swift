@@ -12,6 +12,7 @@ public final class BlockRequest {
   private var storedByteCount = 0
   private var storedIsDurable = false
   private var storedTag = 0
+  private var storedBufferByteCount = 0
 
   /// Where the bytes come from or go to.
   public let data: DMAScatterList
@@ -46,6 +47,14 @@ public final class BlockRequest {
   public var tag: Int {
     get { storedTag }
     set { storedTag = newValue }
+  }
+
+  /// How much memory of its channel's own the request takes while it is pending, in bytes.
+  ///
+  /// The channel sets it, for owners who bound what they have pending; they set it back to 0.
+  public var bufferByteCount: Int {
+    get { storedBufferByteCount }
+    set { storedBufferByteCount = newValue }
   }
 
   /// Says all of what is asked for at once: one call, for the path of every command.

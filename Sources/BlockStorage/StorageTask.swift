@@ -12,15 +12,17 @@ class StorageTask {
   final var doneByteCount = 0
   /// Whether the bytes move through ``buffer``.
   final private(set) var isBounced = false
-  /// The bounce buffer; kept from one request to the next while it is small.
+  /// The bounce buffer, while there is a request that needs one.
   final private(set) var buffer: AlignedBuffer?
   /// Whether the request's memory is held in place.
   private final var isInTransfer = false
 
-  /// The largest buffer that is kept.
-  private static let keptByteCount = 256 << 10
+  private final let shelf: BufferShelf
 
-  init(tag: Int) { self.tag = tag }
+  init(tag: Int, _ shelf: BufferShelf) {
+    self.tag = tag
+    self.shelf = shelf
+  }
 
   /// Makes the task ready for a request.
   final func begin(_ request: BlockRequest) {
@@ -39,18 +41,15 @@ class StorageTask {
   final func bounce() throws(DMAError) {
     guard let request else { return }
     isBounced = true
-    let buffer: AlignedBuffer
-    if let own = self.buffer, own.byteCount >= request.byteCount {
-      buffer = own
-    } else {
-      buffer = AlignedBuffer(byteCount: request.byteCount)
-      self.buffer = buffer
+    let buffer = shelf.take(request.byteCount)
+    self.buffer = buffer
+    if request.operation == .write {
+      // Safety: within the buffer, which this object keeps and nobody else uses meanwhile.
+      let start = unsafe buffer.start + 0
+      var span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: request.byteCount)
+      try request.data.read(at: 0, into: &span)
     }
-    guard request.operation == .write else { return }
-    // Safety: within the buffer, which this object keeps and nobody else uses meanwhile.
-    let start = unsafe buffer.start + 0
-    var span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: request.byteCount)
-    try request.data.read(at: 0, into: &span)
+    request.bufferByteCount = buffer.byteCount
   }
 
   /// Copies what was read from the buffer to the request's memory.
@@ -67,6 +66,7 @@ class StorageTask {
     if isInTransfer { request?.data.endTransfer() }
     isInTransfer = false
     request = nil
-    if isBounced, (buffer?.byteCount ?? 0) > Self.keptByteCount { buffer = nil }
+    if let buffer { shelf.give(buffer) }
+    buffer = nil
   }
 }

@@ -14,6 +14,7 @@ final class FileChannel: BlockChannel {
   private var watch: WatchToken?
   private var tasks: [FileTask] = []
   private var unused: [FileTask] = []
+  private let shelf = BufferShelf()
   /// Tasks that wait for room in the engine, from `firstWaiting` on.
   private var waiting: [FileTask] = []
   private var firstWaiting = 0
@@ -279,7 +280,7 @@ final class FileChannel: BlockChannel {
 
   private func takeTask() -> FileTask {
     if let task = unused.popLast() { return task }
-    let task = FileTask(tag: tasks.count)
+    let task = FileTask(tag: tasks.count, shelf)
     tasks.append(task)
     return task
   }

@@ -27,11 +27,11 @@ final class FileTask: StorageTask {
   /// How many vectors the task has room for.
   static let vectorCount = 16
 
-  override init(tag: Int) {
+  override init(tag: Int, _ shelf: BufferShelf) {
     // Safety: trivial values, all initialised here, released by deinit.
     unsafe vectors = .allocate(capacity: Self.vectorCount)
     unsafe vectors.initialize(repeating: iovec(), count: Self.vectorCount)
-    super.init(tag: tag)
+    super.init(tag: tag, shelf)
   }
 
   deinit {

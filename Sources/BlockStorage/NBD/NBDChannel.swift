@@ -13,6 +13,7 @@ final class NBDChannel: BlockChannel {
   private var link: NBDLink
   private var tasks: [NBDTask] = []
   private var unused: [NBDTask] = []
+  private let shelf = BufferShelf()
   /// Tasks that wait for the connection, or for room in it, from `firstWaiting` on.
   private var waiting: [NBDTask] = []
   private var firstWaiting = 0
@@ -239,7 +240,7 @@ final class NBDChannel: BlockChannel {
 
   private func takeTask() -> NBDTask {
     if let task = unused.popLast() { return task }
-    let task = NBDTask(tag: tasks.count)
+    let task = NBDTask(tag: tasks.count, shelf)
     tasks.append(task)
     return task
   }

@@ -110,8 +110,9 @@ extension AdminExecutor {
     data.preferredDeallocateGranularity = preferred
     data.preferredDeallocateAlignment = preferred
     let limits = controller.settings.limits
-    data.optimalWriteByteCount =
-      UInt16(max(limits.transferByteCount >> namespace.blockShift, 1) - 1)
+    // No more than 128 KiB for the sake of large transfers alone: drivers in user space split there.
+    let optimal = min(limits.transferByteCount, max(131_072, traits.preferredByteCount))
+    data.optimalWriteByteCount = UInt16(clamping: max(optimal >> namespace.blockShift, 1) - 1)
     data.maximumSourceRangeLength = UInt16(limits.copyRangeBlockCount)
     data.maximumCopyLength = UInt32(limits.copyBlockCount)
     data.maximumSourceRangeCount = UInt8(limits.copyRangeCount - 1)

@@ -81,6 +81,7 @@ final class CopySteps: CommandSteps {
     shift = UInt64(namespace.blockShift)
     block = BlockRequest(data: DMAScatterList(executor.engine), owner: executor)
     block.tag = request.index
+    executor.noteBuffer(buffer.byteCount)
   }
 
   func advance(_ error: Errno?) {
@@ -94,8 +95,7 @@ final class CopySteps: CommandSteps {
       case .pending: return
       }
     }
-    request.steps = nil
-    request.complete(.success)
+    end(.success)
   }
 
   /// Makes the next request; false when the command has ended.
@@ -146,7 +146,12 @@ final class CopySteps: CommandSteps {
 
   /// Dword 0 of the completion tells the first source range that was not copied whole.
   private func fail(_ status: NVMeStatus) {
+    end(status, result: UInt32(source))
+  }
+
+  private func end(_ status: NVMeStatus, result: UInt32 = 0) {
+    executor.noteBuffer(-buffer.byteCount)
     request.steps = nil
-    request.complete(status, result: UInt32(source))
+    request.complete(status, result: result)
   }
 }

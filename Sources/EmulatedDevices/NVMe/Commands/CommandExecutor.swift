@@ -25,6 +25,8 @@ final class CommandExecutor: BlockRequestOwner {
   var writesThrough = false
   /// Whether requests are pending, so that polling may find some done.
   private(set) var hasPending = false
+  /// How much memory of ours the commands in flight take for their data, in bytes.
+  private var bufferByteCount = 0
   private let pool: RequestPool
   /// One for each namespace, in their order.
   private var lanes: ContiguousArray<NamespaceLane> = []
@@ -175,7 +177,7 @@ final class CommandExecutor: BlockRequestOwner {
       request.complete(status(for: error, block, namespace))
       return false
     case .pending:
-      notePending()
+      notePending(block)
       return false
     }
   }
@@ -261,8 +263,19 @@ final class CommandExecutor: BlockRequestOwner {
 
   // MARK: The storage
 
+  /// How much memory of ours commands may take: with so much in use no further command is fetched, so
+  /// that at most one of each queue goes beyond it.
+  static let bufferLimit = 32 << 20
+
+  /// Whether further commands may be fetched, which may take memory of ours.
+  var hasBuffersLeft: Bool { bufferByteCount < Self.bufferLimit }
+
+  /// A command of several steps takes memory of ours, or gives it back.
+  func noteBuffer(_ byteCount: Int) { bufferByteCount += byteCount }
+
   @inline(__always)
-  private func notePending() {
+  private func notePending(_ block: BlockRequest) {
+    bufferByteCount &+= block.bufferByteCount
     pendingCount &+= 1
     hasPending = true
     needsKick = true
@@ -271,7 +284,7 @@ final class CommandExecutor: BlockRequestOwner {
   /// Hands a request of a command of several steps to its storage.
   func submit(_ block: BlockRequest, _ namespace: NVMeNamespace) -> BlockOutcome {
     let outcome = lanes[Int(namespace.identifier) - 1].channel.submit(block)
-    if outcome == .pending { notePending() }
+    if outcome == .pending { notePending(block) }
     return outcome
   }
 
@@ -294,6 +307,8 @@ final class CommandExecutor: BlockRequestOwner {
   }
 
   func completed(_ block: BlockRequest, _ error: Errno?) {
+    bufferByteCount &-= block.bufferByteCount
+    block.bufferByteCount = 0
     pendingCount &-= 1
     hasPending = pendingCount != 0
     guard !isClosing else {

@@ -31,6 +31,7 @@ final class ReadSteps: CommandSteps {
     block = BlockRequest(data: DMAScatterList(executor.engine), owner: executor)
     block.tag = request.index
     block.operation = .read
+    executor.noteBuffer(buffer.byteCount)
   }
 
   func advance(_ error: Errno?) {
@@ -68,6 +69,7 @@ final class ReadSteps: CommandSteps {
   }
 
   private func end(_ status: NVMeStatus) {
+    executor.noteBuffer(-buffer.byteCount)
     request.steps = nil
     request.complete(status)
   }

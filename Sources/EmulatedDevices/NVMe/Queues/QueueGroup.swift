@@ -38,7 +38,8 @@ final class QueueGroup {
   private var poller: PollerToken?
   private var isInBatch = false
   private var isFinishPosted = false
-  /// Whether commands ran out of requests, and queues have to be looked at when one is free.
+  /// Whether commands ran out of requests, or of memory for their data, and queues have to be looked at
+  /// when there is some again.
   private var isStarved = false
   /// Whether commands are fetched.
   var isRunning = true
@@ -263,7 +264,7 @@ final class QueueGroup {
 
   /// A request for the next command of a queue, which keeps it while commands end at once.
   private func takeSpare(for queue: SubmissionQueue) -> NVMeRequest? {
-    queue.spare = pool.take(self, queue)
+    queue.spare = executor.hasBuffersLeft ? pool.take(self, queue) : nil
     if let request = queue.spare { request.isHeld = true } else { isStarved = true }
     return queue.spare
   }

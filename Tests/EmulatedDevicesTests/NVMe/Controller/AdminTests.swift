@@ -28,6 +28,7 @@ struct NVMeAdminTests {
       storages: [MemoryStorage(byteCount: 1 << 20), MemoryStorage(byteCount: 2 << 20)])
     let data = IdentifyNamespace(try rig.identify(0, namespace: 2))
     #expect(data.blockCount == 4096 && data.blockByteCount == 512)
+    #expect(data.optimalWriteByteCount == 255, "in blocks: 128 KiB")
     func list(after namespace: UInt32) throws -> [UInt8] {
       Array(try rig.identify(2, namespace: namespace).prefix(12))
     }

@@ -23,6 +23,8 @@ final class ProbeStorage: BlockStorage {
     case deferred
     /// Done when the test lets them go.
     case held
+    /// As `held`; what cannot be reached directly takes memory of the channel's own meanwhile.
+    case heldInBuffers
   }
 
   private struct State {
@@ -31,6 +33,7 @@ final class ProbeStorage: BlockStorage {
     var requests: [Request] = []
     var channels: [LoopConfined<ProbeChannel>] = []
     var heldCount = 0
+    var mostHeldCount = 0
   }
 
   let name = "probe"
@@ -64,6 +67,8 @@ final class ProbeStorage: BlockStorage {
   var requests: [Request] { state.withLock { $0.requests } }
   /// How many requests wait for ``release()``.
   var heldCount: Int { state.withLock { $0.heldCount } }
+  /// How many waited at once, at most.
+  var mostHeldCount: Int { state.withLock { $0.mostHeldCount } }
 
   var behaviour: Behaviour {
     get { state.withLock { $0.behaviour } }
@@ -114,7 +119,10 @@ final class ProbeStorage: BlockStorage {
         Request(
           operation: request.operation, byteOffset: request.byteOffset,
           byteCount: request.byteCount, isDurable: request.isDurable))
-      if state.behaviour == .held { state.heldCount += 1 }
+      if state.behaviour == .held || state.behaviour == .heldInBuffers {
+        state.heldCount += 1
+        state.mostHeldCount = max(state.mostHeldCount, state.heldCount)
+      }
       return (state.behaviour, state.failures[request.operation])
     }
   }
@@ -131,7 +139,8 @@ private final class ProbeChannel: BlockChannel {
   let loop: EventLoop
   private let storage: ProbeStorage
   private let memory: any BlockChannel
-  private var held: [(request: BlockRequest, error: Errno?)] = []
+  private var held: [(request: BlockRequest, error: Errno?, task: StorageTask?)] = []
+  private let shelf = BufferShelf()
 
   init(_ storage: ProbeStorage, _ memory: any BlockChannel, _ loop: EventLoop) {
     self.storage = storage
@@ -149,8 +158,14 @@ private final class ProbeChannel: BlockChannel {
       let confined = LoopConfined((self, request, error))
       loop.post { confined.value.0.carryOut(confined.value.1, confined.value.2) }
       return .pending
+    case .heldInBuffers:
+      let task = StorageTask(tag: 0, shelf)
+      task.begin(request)
+      do throws(DMAError) { try task.bounce() } catch { return .failed(error.errno) }
+      held.append((request, error, task))
+      return .pending
     case .held:
-      held.append((request, error))
+      held.append((request, error, nil))
       return .pending
     }
   }
@@ -162,8 +177,9 @@ private final class ProbeChannel: BlockChannel {
     }
     let requests = held
     held = []
-    for (request, error) in requests {
+    for (request, error, task) in requests {
       storage.noteReleased()
+      task?.end()
       carryOut(request, error)
     }
   }
