@@ -13,7 +13,9 @@ public struct GuestProgram: Hashable, Sendable {
   public let bytes: [UInt8]
 
   /// Every program.
-  public static let all: [GuestProgram] = [.accessScript, .eduDriver]
+  public static let all: [GuestProgram] = [
+    .accessScript, .eduDriver, .nvmeDriver, .nvmeShadowDriver,
+  ]
 
   /// Copies it into the guest's memory, whose first byte is at the guest's address 0.
   ///
