@@ -5,7 +5,8 @@ extension AddressSpace {
   /// Carries an access out on the calling vCPU's thread.
   ///
   /// The wait for a port ends with a signal, and every wait with a time-out; a wait for the reply to a
-  /// message does not end with a signal.
+  /// message does not end with a signal. What a device said of its regions before it answered a message is
+  /// in force afterwards.
   /// - Parameters:
   ///   - access: 1 to 8 bytes; any other number belongs to nobody.
   ///   - progress: the vCPU's own. After `.interrupted`, call again with the same access; another one
@@ -76,6 +77,7 @@ extension AddressSpace {
         progress.finish(
           count, try part.access(at: offset, byteCount: count, value: value))
         if part.isAnswered { window.noteAnswer() }
+        if let changes = window.changes, changes.isPending { changes.settle() }
       } catch {
         progress.finish(count, value == nil ? .max : 0)
         if window.isNews(error) {

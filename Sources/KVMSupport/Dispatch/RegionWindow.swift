@@ -30,10 +30,16 @@ public final class RegionWindow: @unchecked Sendable {
   /// Where messages go.
   public let region: any DeviceRegion
   private let intercepts: [Intercept]
+  /// What must be looked after once the region has answered a message.
+  let changes: (any PendingReplans)?
 
   /// Guarded by `lock`, as everything below. Lock order: an address space's, then this one.
   private var currentLayout: WindowLayout
   private var placementFallbacks: [RegionFallback] = []
+  /// Of the plan before the present one, where accesses that had begun still count.
+  private var formerCounters: [MechanismCounters] = []
+  /// Of the plans before both.
+  private var formerCounts: [AccessMechanism: Int] = [:]
   private var reported: Set<ClientError.Code> = []
   /// Whether something is in `reported` that an answer takes out; changed with the lock held. A hint for
   /// who holds no lock, and who may come a moment late.
@@ -47,9 +53,19 @@ public final class RegionWindow: @unchecked Sendable {
   ///   - plan: how its parts are reached.
   ///   - intercepts: what the monitor answers itself (the MSI-X table); such a range is taken out of
   ///     the plan, and what lies outside of the region is ignored.
-  public init(region: any DeviceRegion, plan: RegionPlan, intercepts: [Intercept] = []) {
+  public convenience init(
+    region: any DeviceRegion, plan: RegionPlan, intercepts: [Intercept] = []
+  ) {
+    self.init(region: region, plan: plan, intercepts: intercepts, changes: nil)
+  }
+
+  init(
+    region: any DeviceRegion, plan: RegionPlan, intercepts: [Intercept],
+    changes: (any PendingReplans)?
+  ) {
     self.region = region
     self.intercepts = intercepts
+    self.changes = changes
     currentLayout = WindowLayout(plan, region, intercepts)
   }
 
@@ -57,8 +73,15 @@ public final class RegionWindow: @unchecked Sendable {
   public convenience init(
     region: ClientRegion, plan: RegionPlan, intercepts: [Intercept] = []
   ) {
+    self.init(region: region, plan: plan, intercepts: intercepts, changes: nil)
+  }
+
+  convenience init(
+    region: ClientRegion, plan: RegionPlan, intercepts: [Intercept], changes: (any PendingReplans)?
+  ) {
     self.init(
-      region: region.withoutMappings as any DeviceRegion, plan: plan, intercepts: intercepts)
+      region: region.withoutMappings as any DeviceRegion, plan: plan, intercepts: intercepts,
+      changes: changes)
   }
 
   /// The length in bytes.
@@ -67,6 +90,15 @@ public final class RegionWindow: @unchecked Sendable {
   /// The parts, and how often each was used since the window got its plan.
   public var usage: [Usage] {
     layout.parts.map { Usage(part: $0.part, counts: $0.counters.counts) }
+  }
+
+  /// How often each mechanism was used before the window got its plan, with the plans before it.
+  public var formerUsage: [AccessMechanism: Int] {
+    lock.withLock { sumOfFormer() }
+  }
+
+  private func sumOfFormer() -> [AccessMechanism: Int] {
+    formerCounters.reduce(into: formerCounts) { $0.merge($1.counts, uniquingKeysWith: +) }
   }
 
   /// The writes that signal eventfds.
@@ -84,6 +116,8 @@ public final class RegionWindow: @unchecked Sendable {
   func adopt(_ plan: RegionPlan) {
     let layout = WindowLayout(plan, region, intercepts)
     lock.withLock {
+      formerCounts = sumOfFormer()
+      formerCounters = currentLayout.parts.map(\.counters)
       currentLayout = layout
       placementFallbacks = []
       reported = []

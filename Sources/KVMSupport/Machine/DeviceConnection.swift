@@ -12,42 +12,9 @@ final class DeviceConnection: @unchecked Sendable {
   private let thread: LoopThread
   private let connect: @Sendable (ClientOptions) throws(ClientError) -> DeviceClient
   private let options: ClientOptions
-  private let relay: Relay
+  /// What the server has said about regions.
+  let changes: RegionChanges
   private let watches = Watches()
-
-  /// Leads what the server says about regions to the device, once there is one.
-  private final class Relay: Sendable {
-    private struct State: Sendable {
-      weak var device: AttachedDevice?
-      /// Nil once the connection has ended: the client, which the loop keeps, keeps this.
-      var loop: EventLoop?
-      /// What is asked about anyway: a server may say it as often as it likes.
-      var waiting: Set<Int> = []
-    }
-
-    private let state: Guarded<State>
-
-    init(_ loop: EventLoop) { state = Guarded(State(loop: loop)) }
-
-    func serve(_ device: AttachedDevice) { state.withLock { $0.device = device } }
-
-    func end() { state.withLock { $0.loop = nil } }
-
-    func changed(_ region: Int) {
-      let loop = state.withLock { state in
-        (0..<PCIHeader.barCount).contains(region) && state.waiting.insert(region).inserted
-          ? state.loop : nil
-      }
-      loop?.post { [self] in
-        let device = state.withLock { state in
-          // From now on it may change again.
-          state.waiting.remove(region)
-          return state.device
-        }
-        device?.replan(region: region)
-      }
-    }
-  }
 
   /// Confined to the loop.
   private final class Watches: @unchecked Sendable {
@@ -64,12 +31,12 @@ final class DeviceConnection: @unchecked Sendable {
   ) throws(Errno) {
     thread = try LoopThread(name: "device", polling: .never)
     self.connect = connect
-    let relay = Relay(thread.loop)
-    self.relay = relay
+    let changes = RegionChanges(thread.loop)
+    self.changes = changes
     var options = options
     let inner = options.onRegionChanged
     options.onRegionChanged = { region in
-      relay.changed(region)
+      changes.note(region)
       inner?(region)
     }
     self.options = options
@@ -80,7 +47,7 @@ final class DeviceConnection: @unchecked Sendable {
 
   /// Serves a client's connection until it fails; then its device is lost.
   func serve(_ client: DeviceClient, for device: AttachedDevice) {
-    relay.serve(device)
+    changes.serve(device)
     let (loop, watches) = (thread.loop, watches)
     loop.post { [weak device] in
       Self.forget(loop, watches)
@@ -91,7 +58,7 @@ final class DeviceConnection: @unchecked Sendable {
 
   /// Ends the thread.
   func end() {
-    relay.end()
+    changes.end()
     thread.end()
   }
 

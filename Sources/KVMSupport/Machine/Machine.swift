@@ -175,7 +175,7 @@ public final class Machine: Sendable {
     }
     let device: AttachedDevice
     do {
-      device = try AttachedDevice(client, at: address, name: name, surroundings)
+      device = try AttachedDevice(client, at: address, name: name, surroundings(connection.changes))
       try bridge.attach(device, at: address)
     } catch {
       client.close()
@@ -189,11 +189,11 @@ public final class Machine: Sendable {
     return device
   }
 
-  private var surroundings: DeviceSurroundings {
+  private func surroundings(_ changes: RegionChanges) -> DeviceSurroundings {
     let events = events
     return DeviceSurroundings(
       space: space, controller: controller, line: { Self.line(slot: $0, pin: $1) },
-      memory: memory, windowsMoved: { events.retryPlacements() },
+      memory: memory, changes: changes, windowsMoved: { events.retryPlacements() },
       windowsLost: { events.retryPlacementsLater() }, report: { events.report($0) })
   }
 

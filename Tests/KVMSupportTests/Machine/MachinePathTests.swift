@@ -88,6 +88,26 @@ import VFIOUser
   }
 
   @Test(
+    "I23: what a device says of its paths before it answers an access is in force after the answer",
+    arguments: TestMachine.engines, [false, true])
+  func replannedAtOnce(_ engine: MachineOptions.Engine, _ offersMailbox: Bool) throws {
+    let test = try TestMachine(engine)
+    let window = try attach(test, offersMailbox: offersMailbox)
+    var script = AccessScript()
+    script.place(slot: 1, [0: Self.window])
+    script.write(Self.window + 0x1000, 0x66)
+    script.write(Self.window + 8, 1)
+    script.write(Self.window + 0x1000, 0x77)
+    script.read(Self.window + 0x1000, into: 0)
+    #expect(try test.run(script) == .exited(0))
+    #expect(try test.results(1) == [0x77])
+    // Only what came before went over the descriptor.
+    #expect(window.formerUsage[offersMailbox ? .mailbox : .ioregionfd] == 1)
+    let counts = window.usage.reduce(into: [:]) { $0.merge($1.counts, uniquingKeysWith: +) }
+    #expect(counts == [.message: 2])
+  }
+
+  @Test(
     "V12: the descriptor, memory and eventfds of a server that has died read as all ones",
     arguments: TestMachine.engines)
   func death(_ engine: MachineOptions.Engine) throws {

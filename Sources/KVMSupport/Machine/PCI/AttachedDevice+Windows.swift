@@ -12,7 +12,8 @@ extension AttachedDevice {
         DeviceWindow(
           bar: bar,
           window: RegionWindow(
-            region: region, plan: plan, intercepts: intercepts(bar.index))))
+            region: region, plan: plan, intercepts: intercepts(bar.index),
+            changes: surroundings.changes)))
     }
     return windows
   }

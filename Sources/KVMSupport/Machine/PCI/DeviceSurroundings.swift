@@ -10,6 +10,8 @@ struct DeviceSurroundings: Sendable {
   let line: @Sendable (_ slot: Int, _ pin: Int) -> Int
   /// The guest's memory, from address 0 on.
   let memory: SharedMemory
+  /// What the device's server has said about its regions.
+  let changes: RegionChanges
   /// Called after a window was placed elsewhere, so that others which found no room may try again.
   let windowsMoved: @Sendable () -> Void
   /// Called after a device was lost; as `windowsMoved`, later.
