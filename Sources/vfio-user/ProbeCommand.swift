@@ -9,6 +9,10 @@ struct ProbeCommand: ParsableCommand {
     discussion: """
       Connects as a client would, asks, reads configuration space, and changes nothing. A server \
       that serves one client at a time refuses a probe while it has one.
+
+      The paths are those that this package's own monitor would get. Mailboxes and posted messages are \
+      extensions of its: with --no-extensions none is agreed on, and the paths are those of any other \
+      monitor that asks for descriptors.
       """)
 
   @Argument(
@@ -18,6 +22,9 @@ struct ProbeCommand: ParsableCommand {
 
   @Flag(help: "Print one line of JSON.")
   var json = false
+
+  @Flag(help: "Agree on no extension, as other monitors do: ioregionfds in place of mailboxes.")
+  var noExtensions = false
 
   @Option(help: ArgumentHelp("Seconds to wait for each answer.", valueName: "seconds"))
   var timeout = 5
@@ -31,7 +38,8 @@ struct ProbeCommand: ParsableCommand {
   func run() throws {
     let report: ProbeReport
     do throws(ClientError) {
-      report = try ProbeReport(path: path, timeout: .seconds(timeout))
+      report = try ProbeReport(
+        path: path, timeout: .seconds(timeout), offersExtensions: !noExtensions)
     } catch {
       throw ProgramError(.runtime, "probe: \(path): \(error)\(Self.advice(for: error))")
     }

@@ -14,6 +14,7 @@ extension ProbeReport {
         "interrupt_type_count": JSONValue(UInt64(device.interruptTypeCount)),
       ]),
       "capabilities": .object(capabilities.object),
+      "uses_extensions": .bool(usesExtensions),
       "regions": .array(regions.enumerated().map(json(region:_:))),
       "interrupts": .array(interrupts.enumerated().map(json(interrupt:_:))),
     ]

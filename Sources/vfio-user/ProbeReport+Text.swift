@@ -16,6 +16,10 @@ extension ProbeReport {
       case .failure(let error): lines.append(name + ": " + "\(error)")
       }
     }
+    if usesExtensions {
+      lines.append(
+        "  (mailboxes and posted messages are extensions; --no-extensions shows the paths without)")
+    }
     lines.append("Interrupts:")
     for (index, interrupt) in interrupts.enumerated() {
       let name = "  \(index) \(interruptName(index))"

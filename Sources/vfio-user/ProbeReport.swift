@@ -23,14 +23,19 @@ struct ProbeReport {
   var isPCI: Bool { device.flags.contains(.pci) }
 
   /// Connects, asks, and disconnects.
-  init(path: String, timeout: Duration) throws(ClientError) {
+  ///
+  /// - Parameters:
+  ///   - path: the socket, or a folder that holds one named `cntrl`.
+  ///   - timeout: how long each answer is waited for.
+  ///   - offersExtensions: whether it agrees on what this package adds to the protocol.
+  init(path: String, timeout: Duration, offersExtensions: Bool) throws(ClientError) {
     self.path = DeviceClient.socketPath(path)
     var options = ClientOptions()
     options.timeout = timeout
     // What a monitor offers that takes every path there is.
     options.maximumMessageDescriptorCount = 253
-    options.offersPostedMessages = true
-    options.offersMailbox = true
+    options.offersPostedMessages = offersExtensions
+    options.offersMailbox = offersExtensions
     let client = try DeviceClient.connect(path: self.path, options: options)
     defer { client.close() }
     capabilities = client.capabilities
@@ -61,6 +66,19 @@ struct ProbeReport {
       }
     }
     self.plans = plans
+  }
+
+  /// Whether a part is reached by a way that other monitors do not know.
+  var usesExtensions: Bool {
+    plans.values.contains { answer in
+      guard case .success(let plan) = answer else { return false }
+      return plan.parts.contains { part in
+        switch part.path {
+        case .mailbox, .postedMessage: true
+        default: false
+        }
+      }
+    }
   }
 
   /// Configuration space, decoded.

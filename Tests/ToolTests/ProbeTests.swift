@@ -62,6 +62,21 @@ import VFIOUser
     let isReached = ["mailbox", "ioregionfd"].contains { first.hasSuffix("0x0: 1 MiB, " + $0) }
     #expect(isReached, "\(lines)")
     #expect(!outcome.output.contains("not used"), "\(outcome.output)")
+    #expect(outcome.output.contains("--no-extensions shows the paths without"))
+  }
+
+  @Test("probe --no-extensions shows what a monitor without them gets")
+  func withoutExtensions() throws {
+    let server = try Server("edu", ["--set", "path=ioregionfd"])
+    let outcome = try Program.run("vfio-user", ["probe", server.path, "--no-extensions"])
+    #expect(outcome.ending == .exited(0))
+    #expect(outcome.output.contains("path at 0x0: 1 MiB, ioregionfd\n"), "\(outcome.output)")
+    #expect(!outcome.output.contains("mailbox"), "\(outcome.output)")
+    for (options, usesThem) in [([], true), (["--no-extensions"], false)] {
+      let outcome = try Program.run("vfio-user", ["probe", server.path, "--json"] + options)
+      let report = try JSONParser.parse(Array(outcome.output.dropLast().utf8)).objectValue
+      #expect(report?["uses_extensions"] == .bool(usesThem))
+    }
   }
 
   @Test("probe leaves the device as it is, and the server to the next client")
