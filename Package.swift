@@ -105,7 +105,9 @@ let package = Package(
       swiftSettings: tests),
     .testTarget(name: "DeviceModelTests", dependencies: ["DeviceModel"], swiftSettings: strict),
     .testTarget(
-      name: "KVMSupportTests", dependencies: ["KVMSupport", "DeviceModel"], swiftSettings: tests),
+      name: "KVMSupportTests",
+      dependencies: ["KVMSupport", "DeviceModel", "EmulatedDevices", "BlockStorage"],
+      swiftSettings: tests),
     .testTarget(name: "NVMeTests", dependencies: ["NVMe"], swiftSettings: strict),
     .testTarget(name: "BlockStorageTests", dependencies: ["BlockStorage"], swiftSettings: tests),
     .testTarget(

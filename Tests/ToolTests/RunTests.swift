@@ -54,6 +54,56 @@ import Testing
     #expect(try server.connect().read(.identification) == 0x0100_00ed)
   }
 
+  @Test(
+    "E1, E6: a program that comes along drives edu, where the command line puts it",
+    .enabled(if: KVM.isAvailable))
+  func eduProgram() throws {
+    let server = try Server()
+    let outcome = try Program.run("vfio-user", ["run", "--device", "\(server.path)@0:5.0", "edu"])
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    #expect(outcome.output.hasPrefix("found edu at slot 5\n"), "\(outcome.output)")
+    #expect(outcome.output.hasSuffix("12! = 479001600\n"), "\(outcome.output)")
+  }
+
+  @Test(
+    "E2, E3: programs that come along drive nvme in another process; its paths are shown when they change",
+    .enabled(if: KVM.isAvailable))
+  func nvme() throws {
+    let server = try Server("nvme", ["--namespace", "memory:4M"])
+    for program in ["nvme", "nvme-shadow"] {
+      let outcome = try Program.run(
+        "vfio-user",
+        ["run", "--device", "\(server.path)@0:3.0", "--paths", "--statistics", program])
+      #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+      #expect(outcome.output.hasPrefix("found an NVMe controller at slot 3\n"))
+      #expect(outcome.output.hasSuffix("the controller is shut down\n"), "\(outcome.output)")
+      let isShadowed = program == "nvme-shadow"
+      #expect(
+        outcome.errors.contains("BAR 0 0x1008, writes of 4 bytes: ioeventfd\n") == isShadowed,
+        "\(outcome.errors)")
+      #expect(
+        outcome.errors.contains("BAR 0 before it was reached in another way: ") == isShadowed)
+    }
+  }
+
+  @Test("E2, E3: the example of a script drives nvme", arguments: ways)
+  func nvmeScript(_ way: [String]) throws {
+    let server = try Server("nvme", ["--namespace", "memory:4M"])
+    let outcome = try Program.run(
+      "vfio-user",
+      ["run", "--device", server.path, Package.root + "/Examples/Guests/nvme.script"] + way)
+    #expect(outcome.ending == .exited(0), "\(outcome.errors)")
+    #expect(
+      outcome.output == """
+        a block is written
+        it was read back
+        the controller is shut down
+        version = 0x10400
+        vendor = 0x1234
+
+        """)
+  }
+
   @Test("E6: a script takes edu's interrupt by its pin", arguments: ways)
   func pin(_ way: [String]) throws {
     let server = try Server()

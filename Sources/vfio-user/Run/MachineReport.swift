@@ -3,9 +3,12 @@ import VFIOUser
 
 /// What a machine has to tell about its devices.
 struct MachineReport {
-  private let machine: Machine
+  private let devices: [AttachedDevice]
 
-  init(_ machine: Machine) { self.machine = machine }
+  /// A report about some devices; nil for all of the machine's.
+  init(_ machine: Machine, _ addresses: Set<PCIAddress>? = nil) {
+    devices = machine.devices.filter { addresses?.contains($0.address) ?? true }
+  }
 
   /// How each part of each window is reached, and what is not reached as the server wished.
   var paths: String {
@@ -25,17 +28,22 @@ struct MachineReport {
   /// What the guest does without leaving KVM (mapped memory, ioeventfds) is not seen.
   var statistics: String {
     each { window in
-      window.usage.filter { !$0.counts.isEmpty }.map { usage in
-        let counts = usage.counts.sorted { $0.key.rawValue < $1.key.rawValue }
-          .map { "\($0.value) by \(name($0.key))" }
-        return "\(range(usage.part)): \(counts.joined(separator: ", "))"
-      }
+      let former = window.formerUsage
+      return (former.isEmpty ? [] : ["before it was reached in another way: \(text(former))"])
+        + window.usage.filter { !$0.counts.isEmpty }.map { usage in
+          "\(range(usage.part)): \(text(usage.counts))"
+        }
     }
+  }
+
+  private func text(_ counts: [AccessMechanism: Int]) -> String {
+    counts.sorted { $0.key.rawValue < $1.key.rawValue }
+      .map { "\($0.value) by \(name($0.key))" }.joined(separator: ", ")
   }
 
   private func each(_ lines: (RegionWindow) -> [String]) -> String {
     var text: [String] = []
-    for device in machine.devices {
+    for device in devices {
       text.append("\(device.address) \(device.name)")
       for placement in device.placements {
         text += lines(placement.window).map { "  BAR \(placement.bar) \($0)" }

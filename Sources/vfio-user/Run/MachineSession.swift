@@ -21,10 +21,16 @@ struct MachineSession {
     options.memoryByteCount = (try? command.memoryByteCount) ?? options.memoryByteCount
     options.cpuCount = command.cpus ?? script?.scripts.count ?? 1
     let recovery = DeviceRecovery(seconds: command.reconnect)
+    let showsPaths = command.paths
     let machine = try Machine(
       options, output: { byte in Self.print(byte) },
       onEvent: { event in
         Self.report("run: \(event)")
+        if showsPaths, case .deviceReplanned(let address, _) = event,
+          let machine = recovery.machine
+        {
+          Self.report(MachineReport(machine, [address]).paths)
+        }
         recovery.handle(event)
       })
     recovery.machine = machine
@@ -49,6 +55,9 @@ struct MachineSession {
   }
 
   private func readGuest() throws(MachineError) -> (GuestSource, AccessScriptText?) {
+    if let program = command.program {
+      return (.image(GuestImage(bytes: program.bytes, address: GuestProgram.address)), nil)
+    }
     guard command.isScript else {
       let address = (try? command.loadAddress) ?? GuestImage.defaultAddress
       return (.image(try GuestImage(path: command.guest, address: address)), nil)

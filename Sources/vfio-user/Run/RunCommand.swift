@@ -10,7 +10,8 @@ struct RunCommand: ParsableCommand {
     commandName: "run", abstract: "Run a guest with devices that other processes serve.",
     discussion: """
       GUEST is a flat 32-bit program, which begins at its first byte in protected mode without paging, or, when its \
-      name ends with .script, a list of accesses (below). Devices sit on PCI bus 0, where the guest finds them by \
+      name ends with .script, a list of accesses (below). Some programs come along, and their names will do: edu and \
+      nvme drive the devices of those names, and nvme-shadow keeps doorbells in memory. Devices sit on PCI bus 0, where the guest finds them by \
       the ports 0xcf8 and 0xcfc; addresses from 0xe0000000 to 0xfebfffff are free for their windows. Port 0x3f8 \
       is a console that prints on standard output. What is written to port 0xf4 ends the guest, and is the exit \
       status. A program finds its CPU's number in EAX, the number of CPUs in EBX and the memory's length in ECX.
@@ -49,7 +50,9 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Show in the end how often each way was used.")
   var statistics = false
 
-  @Argument(help: ArgumentHelp("The program or script.", valueName: "guest"))
+  @Argument(
+    help: ArgumentHelp(
+      "The program or script: a file, or edu, nvme or nvme-shadow.", valueName: "guest"))
   var guest: String
 
   func validate() throws {
@@ -62,8 +65,9 @@ struct RunCommand: ParsableCommand {
     guard (0...3600).contains(reconnect) else {
       throw ValidationError("--reconnect takes 0 to 3600 seconds")
     }
-    if isScript, address != nil {
-      throw ValidationError("--address is for programs, and \(guest) is a script")
+    if isScript || program != nil, address != nil {
+      throw ValidationError(
+        "--address is for programs of files, and \(guest) is \(isScript ? "a script" : "none")")
     }
     if software, !isScript {
       throw ValidationError("--software runs scripts, whose names end with .script")
@@ -87,6 +91,16 @@ struct RunCommand: ParsableCommand {
 
   /// Whether the guest is a script.
   var isScript: Bool { guest.hasSuffix(".script") }
+
+  /// The program that comes along, where the guest is the name of one. A file is meant by `./edu`.
+  var program: GuestProgram? {
+    switch guest {
+    case "edu": .eduDriver
+    case "nvme": .nvmeDriver
+    case "nvme-shadow": .nvmeShadowDriver
+    default: nil
+    }
+  }
 
   /// The devices, and where they go.
   var places: [(path: String, address: PCIAddress?)] {

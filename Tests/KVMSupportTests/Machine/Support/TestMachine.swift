@@ -38,6 +38,15 @@ final class TestMachine {
     timeout: Duration = .seconds(20)
   ) throws -> (device: AttachedDevice, server: TestServer) {
     let server = try TestServer(kind)
+    return (try attach(server, at: address, options: options, timeout: timeout), server)
+  }
+
+  /// Attaches what a server serves, which ends with this machine.
+  @discardableResult
+  func attach(
+    _ server: TestServer, at address: PCIAddress? = nil, options: ClientOptions? = nil,
+    timeout: Duration = .seconds(20)
+  ) throws -> AttachedDevice {
     var options = options ?? Machine.clientOptions
     options.timeout = timeout
     let device = try machine.attach(name: "test", at: address, options: options) {
@@ -45,7 +54,7 @@ final class TestMachine {
       try server.connect(options)
     }
     served.append(server)
-    return (device, server)
+    return device
   }
 
   /// Runs a script for each CPU.

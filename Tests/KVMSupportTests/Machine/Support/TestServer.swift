@@ -18,7 +18,12 @@ final class TestServer: @unchecked Sendable {
   }
 
   /// - Parameter kind: the device; it is made on its loop.
-  init(_ kind: any (PCIDevice & SendableMetatype).Type) throws {
+  convenience init(_ kind: any (PCIDevice & SendableMetatype).Type) throws {
+    try self.init { loop in try PCIFunction(kind, loop: loop) }
+  }
+
+  /// - Parameter make: makes the device, on its loop.
+  init(_ make: @escaping @Sendable (EventLoop) throws -> PCIFunction) throws {
     thread = try LoopThread(name: "served", polling: .never)
     server = Mutex(Server(server: nil))
     let loop = thread.loop
@@ -26,7 +31,7 @@ final class TestServer: @unchecked Sendable {
     loop.post { [self] in
       do {
         let host = DeviceHost(
-          device: try PCIFunction(kind, loop: loop), loop: loop, options: DeviceOptions(),
+          device: try make(loop), loop: loop, options: DeviceOptions(),
           logger: Logger(label: "test"))
         let server = DeviceServer(host: host)
         self.server.withLock { $0.server = server }
