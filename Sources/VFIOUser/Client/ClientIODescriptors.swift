@@ -1,4 +1,8 @@
 /// The descriptors through which parts of a region can be reached, and what they are for.
+///
+/// They are closed with this object; ``IORegionChannel``, ``MailboxPort`` and KVM take duplicates.
+///
+/// Threads: any; nothing of it changes.
 public final class ClientIODescriptors: Sendable {
   /// Which part is reached how. Each `descriptorIndex` has been checked.
   public let entries: [RegionIODescriptor]
@@ -31,15 +35,16 @@ public final class ClientIODescriptors: Sendable {
   /// How many descriptors came.
   public var descriptorCount: Int { owned.count }
 
-  /// The kernel's number of a descriptor, which this object keeps; nil when there is none. Never close
-  /// it.
+  /// The kernel's number of a descriptor, which this object keeps; nil when there is none. Never
+  /// close it.
   public func rawDescriptor(at index: Int) -> CInt? {
     owned.indices.contains(index) ? owned[index].descriptor.rawValue : nil
   }
 
   /// A second descriptor of the same file, which the caller owns.
   ///
-  /// - Throws: `EBADF` when there is none of that index, `EMFILE` or `ENFILE` when no more can be had.
+  /// - Throws: `EBADF` when there is none of that index, `EMFILE` or `ENFILE` when no more can be
+  ///   had.
   public func duplicate(at index: Int) throws(Errno) -> OwnedDescriptor {
     guard owned.indices.contains(index) else { throw .badFileDescriptor }
     return try owned[index].descriptor.duplicate()

@@ -7,9 +7,11 @@ public protocol ClientMemory: AnyObject, Sendable {
   var byteCount: Int { get }
 
   /// Copies memory from `offset` on into `bytes`.
+  ///
+  /// - Throws: what the server is answered with; the connection goes on.
   func read(at offset: Int, into bytes: inout MutableRawSpan) throws(Errno)
 
-  /// Copies `bytes` into the memory at `offset`.
+  /// Copies `bytes` into the memory at `offset`; throws as `read(at:into:)`.
   func write(at offset: Int, from bytes: RawSpan) throws(Errno)
 }
 

@@ -1,7 +1,7 @@
 /// A region of a device, as a client sees it.
 ///
-/// Where the server lets it be mapped, accesses are loads and stores of mapped memory; elsewhere they
-/// are messages. A mapped store costs no message and is seen by the server when it looks.
+/// Where the server lets it be mapped, accesses are loads and stores of mapped memory; elsewhere
+/// they are messages. A mapped store costs no message and is seen by the server when it looks.
 ///
 /// Threads: any. It keeps its client alive.
 public final class ClientRegion: Sendable {
@@ -31,8 +31,9 @@ public final class ClientRegion: Sendable {
 
   /// The memory of a mapped area, which nobody can take away: to be shown to a guest.
   ///
-  /// - Throws: `ENOENT` when the area is none of `mappedAreas`, `EPERM` when the server can shrink its
-  ///   file (it is not sealed), `EINVAL` when it does not consist of whole pages, else what mmap says.
+  /// - Throws: `ENOENT` when the area is none of `mappedAreas`, `EPERM` when the server can shrink
+  ///   its file (it is not sealed), `EINVAL` when it does not consist of whole pages, else what
+  ///   mmap says.
   public func sealedMemory(of area: RegionArea) throws(Errno) -> SharedMemory {
     guard let mapped = areas.first(where: { $0.area == area }) else { throw .noSuchFileOrDirectory }
     return try mapped.sealedMemory()
@@ -43,7 +44,7 @@ public final class ClientRegion: Sendable {
   /// Reads a little-endian integer.
   ///
   /// - Throws: `invalidArgument` past the end, `rejected`, `shortTransfer`, `memoryLost`, and what
-  ///   every call throws.
+  ///   every call throws (see ``DeviceClient``).
   @inlinable
   public func read<T: FixedWidthInteger>(
     at offset: RegionOffset, as type: T.Type = T.self
@@ -60,10 +61,14 @@ public final class ClientRegion: Sendable {
       UInt64(truncatingIfNeeded: value), at: offset, byteCount: MemoryLayout<T>.size)
   }
 
-  /// Writes a little-endian integer without waiting: a later call on this connection finds it done.
+  /// Writes a little-endian integer without waiting for the device: a later call on this connection
+  /// finds it done.
   ///
-  /// - Throws: `invalidArgument` past the end, or when it cannot be sent. Nobody learns of an error
-  ///   of the device.
+  /// Where the socket is full it waits until the server has read enough of it, at most
+  /// ``ClientOptions/timeout``.
+  /// - Throws: `invalidArgument` past the end, `memoryLost`, `timedOut` when the socket had no room
+  ///   in time (the write stays queued), `disconnected` or `protocolViolation` when the
+  ///   connection is over. Nobody learns of an error of the device.
   @inlinable
   public func post<T: FixedWidthInteger>(
     _ value: T, at offset: RegionOffset
@@ -113,7 +118,7 @@ public final class ClientRegion: Sendable {
     try client.writeWord(info.index, offset, word, byteCount: byteCount, timeout: timeout)
   }
 
-  /// Writes the low 1 to 8 bytes of a number without waiting; throws as `post(_:at:)`.
+  /// Writes the low 1 to 8 bytes of a number; waits and throws as `post(_:at:)`.
   public func postWord(
     _ word: UInt64, at offset: RegionOffset, byteCount: Int
   ) throws(ClientError) {
@@ -132,8 +137,8 @@ public final class ClientRegion: Sendable {
 
   /// Fills `bytes` from the region; throws as `read(at:as:)`.
   ///
-  /// What lies wholly in a mapped area is copied from there; anything else is read by messages, each
-  /// as long as the connection allows.
+  /// What lies wholly in a mapped area is copied from there; anything else is read by messages,
+  /// each as long as the connection allows.
   public func read(
     at offset: RegionOffset, into bytes: inout MutableRawSpan
   ) throws(ClientError) {
@@ -168,7 +173,9 @@ public final class ClientRegion: Sendable {
     try write(at: offset, from: bytes, isPosted: false, timeout: nil)
   }
 
-  /// Writes bytes without waiting; throws as `post(_:at:)`.
+  /// Writes bytes; waits and throws as `post(_:at:)`.
+  ///
+  /// More than the transfer limit takes several messages: after an error some may have been sent.
   public func post(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
     try write(at: offset, from: bytes, isPosted: true, timeout: nil)
   }
@@ -190,10 +197,12 @@ public final class ClientRegion: Sendable {
 
   // MARK: Pipelined
 
-  /// Sends a read and does not wait; see `DeviceClient.finishRead`. Always a message.
+  /// Sends a read and does not wait for its reply; see `DeviceClient.finishRead`. Always a message.
   ///
-  /// - Throws: `invalidArgument` past the end or beyond the transfer limit, `tooManyPending`, or when
-  ///   it cannot be sent.
+  /// Where the socket is full it waits for room, as ``post(_:at:)`` does.
+  /// - Throws: `invalidArgument` past the end or beyond the transfer limit, `tooManyPending`,
+  ///   `timedOut` when the socket had no room in time, `disconnected` or `protocolViolation` when
+  ///   the connection is over.
   public func startRead(at offset: RegionOffset, byteCount: Int) throws(ClientError)
     -> PendingReply
   {
@@ -201,7 +210,10 @@ public final class ClientRegion: Sendable {
     return try client.startRead(info.index, offset, byteCount: byteCount)
   }
 
-  /// Sends a write and does not wait; see `DeviceClient.finishWrite`. Always a message.
+  /// Sends a write and does not wait for its reply; see `DeviceClient.finishWrite`. Always a
+  /// message.
+  ///
+  /// - Throws: as ``startRead(at:byteCount:)``.
   public func startWrite(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError)
     -> PendingReply
   {

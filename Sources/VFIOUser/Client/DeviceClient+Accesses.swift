@@ -171,6 +171,8 @@ extension DeviceClient {
   /// Waits for the reply to a read that was started, and copies its data to the start of `target`.
   ///
   /// The wait ends with the client's timeout, counted from the start of the read.
+  /// - Throws: `invalidArgument` when `pending` is no read, was finished before, or is longer than
+  ///   `target`; `rejected`, `shortTransfer`, else as every call.
   public func finishRead(
     _ pending: PendingReply, into target: inout MutableRawSpan
   ) throws(ClientError) {
@@ -190,6 +192,8 @@ extension DeviceClient {
 
   /// Waits for the reply to a read of at most 8 bytes that was started; returns a little-endian
   /// number.
+  ///
+  /// - Throws: as ``finishRead(_:into:)``; `invalidArgument` for a longer read.
   public func finishRead(_ pending: PendingReply) throws(ClientError) -> UInt64 {
     guard pending.command == .regionRead, pending.byteCount <= 8 else {
       throw ClientError(.invalidArgument, .invalidArgument, "this is no read, or is too long")
@@ -205,7 +209,10 @@ extension DeviceClient {
     return word
   }
 
-  /// Waits for the reply to a write that was started.
+  /// Waits for the reply to a write that was started, at most the client's timeout from its start.
+  ///
+  /// - Throws: `invalidArgument` when `pending` is no write or was finished before; `rejected`,
+  ///   `shortTransfer`, else as every call.
   public func finishWrite(_ pending: PendingReply) throws(ClientError) {
     guard pending.command == .regionWrite else {
       throw ClientError(.invalidArgument, .invalidArgument, "this is no write")
@@ -236,8 +243,10 @@ extension DeviceClient {
   /// - Parameters:
   ///   - writes: at most as many as the transfer limit has room for.
   ///   - isPosted: whether not to wait for the reply.
-  /// - Throws: `unsupported` when the server did not agree to it, `shortTransfer` when the server
-  ///   stopped before the last one, else as every call.
+  /// - Throws: `unsupported` when the server did not agree to it, `invalidArgument` for none, for
+  ///   more, or for one longer than 8 bytes, `shortTransfer` when the server stopped before the
+  ///   last one, else as every call. Posted ones are neither rejected nor short: nobody learns of
+  ///   it.
   public func writeMultiple(
     _ writes: [RegionWriteMulti.Entry], isPosted: Bool = false
   ) throws(ClientError) {

@@ -10,6 +10,7 @@ extension DeviceClient {
   ///
   /// - Parameter timeout: the longest wait, since a reset may take longer than other commands; nil
   ///   for the client's usual one.
+  /// - Throws: `rejected` when the device cannot be reset, else as every call.
   public func reset(timeout: Duration? = nil) throws(ClientError) {
     try call(
       .deviceReset, payloadByteCount: 0, timeout: timeout,
@@ -20,7 +21,8 @@ extension DeviceClient {
   ///
   /// - Parameter maximumReplyByteCount: room for the reply's data, in bytes, for a `get`.
   /// - Returns: the reply. It answers for the same feature and methods.
-  /// - Throws: `rejected` when the device has no such feature, else as every call.
+  /// - Throws: `rejected` when the device has no such feature, `invalidArgument` when the reply
+  ///   would be longer than a message may be, else as every call.
   public func deviceFeature(
     _ feature: DeviceFeature, maximumReplyByteCount: Int = 0
   ) throws(ClientError) -> DeviceFeature {
@@ -41,7 +43,9 @@ extension DeviceClient {
 
   /// Reads migration data; fewer bytes than asked for are the last ones.
   ///
-  /// - Parameter byteCount: at most the transfer limit of the connection.
+  /// - Parameter byteCount: 1 to the transfer limit of the connection.
+  /// - Throws: `invalidArgument` for another number, `rejected` when the server gives none, else as
+  ///   every call.
   public func readMigrationData(byteCount: Int) throws(ClientError) -> [UInt8] {
     guard byteCount > 0, UInt64(byteCount) <= capabilities.effectiveTransferByteCount else {
       throw ClientError(.invalidArgument, .invalidArgument, "beyond the transfer limit")
@@ -57,6 +61,9 @@ extension DeviceClient {
   }
 
   /// Writes migration data, at most the transfer limit of the connection.
+  ///
+  /// - Throws: `invalidArgument` for more than that, `rejected` when the server takes none, else as
+  ///   every call.
   public func writeMigrationData(_ data: [UInt8]) throws(ClientError) {
     guard UInt64(data.count) <= capabilities.effectiveTransferByteCount else {
       throw ClientError(.invalidArgument, .invalidArgument, "beyond the transfer limit")

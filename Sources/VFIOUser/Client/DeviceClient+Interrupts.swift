@@ -1,6 +1,9 @@
 // Interrupts: which there are, how they are delivered, masking.
 extension DeviceClient {
   /// What the server says about an interrupt type.
+  ///
+  /// - Throws: `rejected` when the device has no such type, `invalidArgument` for an index below
+  ///   zero or beyond 32 bits, else as every call (see ``DeviceClient``).
   public func interruptInfo(index: Int) throws(ClientError) -> IRQInfo {
     let request = IRQInfoRequest(index: try index32(index))
     return try call(.deviceGetIRQInfo, request) { payload, _ throws(WireError) in
@@ -17,8 +20,12 @@ extension DeviceClient {
   /// - Parameters:
   ///   - index: the interrupt type (PCI: 0 INTx, 1 MSI, 2 MSI-X, 3 error, 4 request).
   ///   - start: the first interrupt.
-  ///   - count: how many.
+  ///   - count: how many: 1 to 65,536.
   /// - Returns: one object for each interrupt, in order.
+  /// - Throws: `invalidArgument` for another count or a number below zero, `systemCall` (EMFILE,
+  ///   ENFILE) when no eventfd can be had, `rejected` when the device has not these interrupts or
+  ///   does not deliver them through eventfds, else as every call. Where several messages are
+  ///   needed, those before the one that failed have taken effect.
   public func enableInterrupts(
     index: Int, start: Int = 0, count: Int
   ) throws(ClientError) -> [ClientInterrupt] {
@@ -27,6 +34,9 @@ extension DeviceClient {
 
   /// Assigns eventfds that are made here and that *unmask* interrupts when they are signalled: for
   /// level-triggered interrupts, which mask themselves.
+  ///
+  /// - Throws: as ``enableInterrupts(index:start:count:)``; `rejected` also for a type that cannot
+  ///   be masked.
   public func enableResample(
     index: Int, start: Int = 0, count: Int = 1
   ) throws(ClientError) -> [ClientInterrupt] {
@@ -47,7 +57,15 @@ extension DeviceClient {
   /// They go out in as many messages as the server's limit of descriptors asks for.
   /// - Parameters:
   ///   - descriptors: lent for the call; one for each interrupt from `start` on.
-  ///   - action: `trigger` for delivery, `unmask` for resampling, `mask` for neither's opposite.
+  ///   - action: what the eventfds are for. `trigger`: the server signals them to deliver the
+  ///     interrupts. `unmask`: for interrupts that mask themselves (the pin), the server unmasks
+  ///     when one is signalled (*resampling*); for others it signals them when the device's side
+  ///     unmasks the interrupt. `mask`: it signals them when the device's side masks it.
+  /// - Throws: `rejected` when the device has not these interrupts, a descriptor is no eventfd, or
+  ///   the type does not have this action, `invalidArgument` for numbers below zero or beyond 32
+  ///   bits, `disconnected` (EBADF), which ends the connection, for a descriptor that is not open,
+  ///   else as every call. Where several messages are needed, those before the one that failed have
+  ///   taken effect.
   public func assignInterrupts(
     index: Int, start: Int = 0, descriptors: [CInt], action: SetIRQs.Action = .trigger
   ) throws(ClientError) {
@@ -62,18 +80,30 @@ extension DeviceClient {
   }
 
   /// Takes the eventfds of a range of interrupts away.
+  ///
+  /// - Parameter action: which of them; see
+  ///   ``assignInterrupts(index:start:descriptors:action:)``.
+  /// - Throws: `rejected` when the device has not these interrupts, or for a count of zero,
+  ///   `invalidArgument` for numbers below zero or beyond 32 bits, else as every call.
   public func releaseInterrupts(
     index: Int, start: Int = 0, count: Int, action: SetIRQs.Action = .trigger
   ) throws(ClientError) {
     try setInterrupts(index, start, count, action, .eventfds)
   }
 
-  /// Disables every interrupt of a type.
+  /// Disables every interrupt of a type: their eventfds are taken away and their masks removed.
+  ///
+  /// - Throws: as ``interruptInfo(index:)``.
   public func disableInterrupts(index: Int) throws(ClientError) {
     try setInterrupts(index, 0, 0, .trigger, .all)
   }
 
   /// Masks interrupts: all of the range, or those whose flag is true.
+  ///
+  /// - Parameter flags: one for each interrupt of the range; nil for all.
+  /// - Throws: `rejected` when the device has not these interrupts, cannot mask them, or for a
+  ///   count of zero, `invalidArgument` for numbers below zero or beyond 32 bits, or when there is
+  ///   not one flag for each interrupt, else as every call.
   public func maskInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {
@@ -81,6 +111,8 @@ extension DeviceClient {
   }
 
   /// Unmasks interrupts: all of the range, or those whose flag is true.
+  ///
+  /// - Throws: as ``maskInterrupts(index:start:count:where:)``.
   public func unmaskInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {
@@ -88,6 +120,11 @@ extension DeviceClient {
   }
 
   /// Has the server trigger interrupts: all of the range, or those whose flag is true.
+  ///
+  /// From the first interrupt on and without flags, a count of zero disables the whole type, as
+  /// ``disableInterrupts(index:)`` does.
+  ///
+  /// - Throws: as ``maskInterrupts(index:start:count:where:)``; the type need not be maskable.
   public func triggerInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {

@@ -6,9 +6,16 @@ import CVFIOUserLinux
 /// the server sends: whatever breaks the protocol ends the connection with `protocolViolation`, and
 /// no wait is longer than `ClientOptions.timeout`.
 ///
-/// Threads: any. A call sends its command and receives its reply on the calling thread. Where several
-/// threads wait, one of them receives for all. Whoever receives also answers the server's commands
-/// (`DMA_READ`, `DMA_WRITE`); while nobody waits for a reply, `process()` or `serve(timeout:)` does.
+/// Threads: any. A call sends its command and receives its reply on the calling thread. Where
+/// several threads wait, one of them receives for all. Whoever receives also answers the server's
+/// commands (`DMA_READ`, `DMA_WRITE`); while nobody waits for a reply, `process()` or
+/// `serve(timeout:)` does.
+///
+/// Errors: what **every call** that sends a command may throw, beside what its own text says:
+/// `disconnected` and `protocolViolation` when the connection is over, or ends now, for every later
+/// call as well; `rejected` with the server's error number; `timedOut`, after which the server may
+/// still carry the command out; `tooManyPending` while 1024 commands wait for their replies; and
+/// `systemCall` (EMFILE) when this process has no room for the descriptors of a reply.
 /// Source: vfio-user specification.
 public final class DeviceClient: @unchecked Sendable {
   let options: ClientOptions
@@ -150,8 +157,8 @@ public final class DeviceClient: @unchecked Sendable {
   /// Whether the server's commands travel on a socket of their own.
   public var hasTwinSocket: Bool { twin != nil }
 
-  /// The descriptors to watch for input in a loop of the caller's: call `process()` when one of them
-  /// is readable. Never read from, or close, them.
+  /// The descriptors to watch for input in a loop of the caller's: call `process()` when one of
+  /// them is readable. Never read from, or close, them.
   public var descriptors: [CInt] {
     [channel.socket.rawValue] + (twin.map { [$0.socket.rawValue] } ?? [])
   }

@@ -3,6 +3,8 @@ extension ReconnectingClient {
   // MARK: Memory
 
   /// Lets the device reach memory directly; see `DeviceClient.mapMemory(_:at:rights:)`.
+  ///
+  /// - Throws: as that one; also as every call here (see ``ReconnectingClient``).
   public func mapMemory(
     _ memory: SharedMemory, at address: DMAAddress, rights: DMARights = [.read, .write]
   ) throws(ClientError) {
@@ -13,8 +15,10 @@ extension ReconnectingClient {
   }
 
   /// Lets the device reach a part of a file; see
-  /// `DeviceClient.mapMemory(descriptor:fileOffset:byteCount:at:rights:)`. A duplicate of the descriptor
-  /// is kept.
+  /// `DeviceClient.mapMemory(descriptor:fileOffset:byteCount:at:rights:)`. A duplicate of the
+  /// descriptor is kept.
+  ///
+  /// - Throws: as that one, `systemCall` also when no duplicate can be had; as every call here.
   public func mapMemory(
     descriptor: CInt, fileOffset: UInt64, byteCount: UInt64, at address: DMAAddress,
     rights: DMARights = [.read, .write]
@@ -31,6 +35,8 @@ extension ReconnectingClient {
 
   /// Lets the device reach memory by messages only; see
   /// `DeviceClient.mapPrivateMemory(_:at:rights:)`.
+  ///
+  /// - Throws: as that one; also as every call here.
   public func mapPrivateMemory(
     _ memory: any ClientMemory, at address: DMAAddress, rights: DMARights = [.read, .write]
   ) throws(ClientError) {
@@ -51,8 +57,8 @@ extension ReconnectingClient {
   /// Takes a range away from the device; see `DeviceClient.unmapMemory(at:byteCount:timeout:)`.
   ///
   /// When the connection is lost meanwhile, it returns once the server is back and has not got the
-  /// range any more. Where it throws anything but `timedOut` for a server that is away, the range is not
-  /// mapped again after a loss.
+  /// range any more. Where it throws anything but `timedOut` for a server that is away, the range
+  /// is not mapped again after a loss.
   public func unmapMemory(
     at address: DMAAddress, byteCount: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
@@ -74,14 +80,18 @@ extension ReconnectingClient {
   // MARK: Interrupts
 
   /// What the server says about an interrupt type.
+  ///
+  /// - Throws: as `DeviceClient.interruptInfo(index:)`; also as every call here.
   public func interruptInfo(index: Int) throws(ClientError) -> IRQInfo {
     try withClient(isRepeatable: true) { client throws(ClientError) in
       try client.interruptInfo(index: index)
     }
   }
 
-  /// Has interrupts delivered through eventfds that are made here, and that stay the same after a loss;
-  /// see `DeviceClient.enableInterrupts(index:start:count:)`.
+  /// Has interrupts delivered through eventfds that are made here, and that stay the same after a
+  /// loss; see `DeviceClient.enableInterrupts(index:start:count:)`.
+  ///
+  /// - Throws: as that one; also as every call here.
   public func enableInterrupts(
     index: Int, start: Int = 0, count: Int
   ) throws(ClientError) -> [ClientInterrupt] {
@@ -90,6 +100,8 @@ extension ReconnectingClient {
 
   /// Assigns eventfds that are made here and that *unmask* interrupts; see
   /// `DeviceClient.enableResample(index:start:count:)`.
+  ///
+  /// - Throws: as that one; also as every call here.
   public func enableResample(
     index: Int, start: Int = 0, count: Int = 1
   ) throws(ClientError) -> [ClientInterrupt] {
@@ -108,7 +120,8 @@ extension ReconnectingClient {
   /// Assigns eventfds of the caller's to interrupts, such as KVM's irqfds; see
   /// `DeviceClient.assignInterrupts(index:start:descriptors:action:)`. Duplicates are kept.
   ///
-  /// - Throws: `systemCall` (EINVAL) for a descriptor that is no eventfd.
+  /// - Throws: as that one, but `systemCall` (EINVAL, EBADF) for a descriptor that is no eventfd or
+  ///   not open, and `systemCall` (EMFILE) when no duplicate can be had; also as every call here.
   public func assignInterrupts(
     index: Int, start: Int = 0, descriptors: [CInt], action: SetIRQs.Action = .trigger
   ) throws(ClientError) {
@@ -133,6 +146,9 @@ extension ReconnectingClient {
   }
 
   /// Takes the eventfds of a range of interrupts away.
+  ///
+  /// - Throws: as `DeviceClient.releaseInterrupts(index:start:count:action:)`; also as every call
+  ///   here.
   public func releaseInterrupts(
     index: Int, start: Int = 0, count: Int, action: SetIRQs.Action = .trigger
   ) throws(ClientError) {
@@ -144,6 +160,8 @@ extension ReconnectingClient {
   }
 
   /// Disables every interrupt of a type.
+  ///
+  /// - Throws: as `DeviceClient.disableInterrupts(index:)`; also as every call here.
   public func disableInterrupts(index: Int) throws(ClientError) {
     try change { client throws(ClientError) in
       try client.disableInterrupts(index: index)
@@ -153,6 +171,8 @@ extension ReconnectingClient {
   }
 
   /// Masks interrupts: all of the range, or those whose flag is true.
+  ///
+  /// - Throws: as `DeviceClient.maskInterrupts(index:start:count:where:)`; also as every call here.
   public func maskInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {
@@ -164,6 +184,8 @@ extension ReconnectingClient {
   }
 
   /// Unmasks interrupts: all of the range, or those whose flag is true.
+  ///
+  /// - Throws: as ``maskInterrupts(index:start:count:where:)``.
   public func unmaskInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {
@@ -178,7 +200,8 @@ extension ReconnectingClient {
 
   /// Has the server trigger interrupts: all of the range, or those whose flag is true.
   ///
-  /// - Throws: `interruptedByReconnect` when the loss came meanwhile, else as every call.
+  /// - Throws: as `DeviceClient.triggerInterrupts(index:start:count:where:)`; also as every call
+  ///   here.
   public func triggerInterrupts(
     index: Int, start: Int = 0, count: Int = 1, where flags: [Bool]? = nil
   ) throws(ClientError) {

@@ -23,6 +23,11 @@
 /// }
 /// ```
 ///
+/// Errors: beside what the same call of ``DeviceClient`` throws, **every call** may throw
+/// `timedOut` while the server is away, `interruptedByReconnect` where the table below says so, and
+/// once the connection is over for good why it is: `deviceChanged`, `gaveUp`, `disconnected` after
+/// ``close()``, or the loss itself with ``ReconnectPolicy/fail``.
+///
 /// What becomes of a call that the loss meets:
 ///
 /// | the call | |
