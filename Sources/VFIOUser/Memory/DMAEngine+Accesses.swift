@@ -2,6 +2,10 @@ extension DMAEngine {
   // MARK: Blocking form
 
   /// Copies guest memory into `bytes`.
+  ///
+  /// - Throws: `disabled`, `notMapped` and `notPermitted` before a byte has moved; `lost` when the
+  ///   client took mapped memory away; and where memory is reached by messages `clientFailed`,
+  ///   `timedOut` (``DeviceOptions/clientTimeout``) and `cancelled`.
   public func read(at address: DMAAddress, into bytes: inout MutableRawSpan) throws(DMAError) {
     let count = bytes.byteCount
     guard gate.isOpen else { throw DMAError(.disabled, address, count) }
@@ -31,6 +35,9 @@ extension DMAEngine {
   }
 
   /// Copies `bytes` into guest memory.
+  ///
+  /// - Throws: as ``read(at:into:)``. After `lost`, `clientFailed`, `timedOut` and `cancelled` a
+  ///   part may have been written.
   public func write(at address: DMAAddress, from bytes: RawSpan) throws(DMAError) {
     let count = bytes.byteCount
     guard gate.isOpen else { throw DMAError(.disabled, address, count) }
@@ -54,7 +61,7 @@ extension DMAEngine {
     }
   }
 
-  /// Reads a little-endian integer.
+  /// Reads a little-endian integer of 1 to 16 bytes, aligned or not; throws as ``read(at:into:)``.
   public func load<Value: FixedWidthInteger & BitwiseCopyable>(
     at address: DMAAddress, as type: Value.Type = Value.self
   ) throws(DMAError) -> Value {
@@ -71,7 +78,8 @@ extension DMAEngine {
     return value
   }
 
-  /// Writes a little-endian integer.
+  /// Writes a little-endian integer of 1 to 16 bytes, aligned or not; throws as
+  /// ``write(at:from:)``.
   public func store<Value: FixedWidthInteger & BitwiseCopyable>(
     _ value: Value, at address: DMAAddress
   ) throws(DMAError) {
@@ -88,7 +96,8 @@ extension DMAEngine {
 
   /// Copies guest memory and hands it to `completion`, now or when the client has answered.
   ///
-  /// A client that does not answer in time (``DeviceOptions/clientTimeout``) fails the access.
+  /// A client that does not answer in time (``DeviceOptions/clientTimeout``) fails the access. The
+  /// errors are those of ``read(at:into:)``.
   public func read(
     at address: DMAAddress, byteCount: Int,
     completion: @escaping (Result<[UInt8], DMAError>) -> Void
@@ -100,7 +109,8 @@ extension DMAEngine {
 
   /// Copies `bytes` into guest memory and tells `completion`, now or when the client has answered.
   ///
-  /// A client that does not answer in time (``DeviceOptions/clientTimeout``) fails the access.
+  /// A client that does not answer in time (``DeviceOptions/clientTimeout``) fails the access. The
+  /// errors are those of ``write(at:from:)``.
   public func write(
     at address: DMAAddress, bytes: [UInt8],
     completion: @escaping (Result<Void, DMAError>) -> Void

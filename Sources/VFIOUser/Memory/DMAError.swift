@@ -20,9 +20,10 @@ public struct DMAError: Error, Hashable, CustomStringConvertible {
     public static let lost = Code(.lost)
     /// The client refused or garbled the message. Part of a write may have happened.
     public static let clientFailed = Code(.clientFailed)
-    /// A reset, an unmap or the end of the connection ended the access.
+    /// A reset, an unmap or the end of the connection ended the access. Part of a write may have
+    /// happened.
     public static let cancelled = Code(.cancelled)
-    /// The client did not answer in time.
+    /// The client did not answer in time. Part of a write may have happened.
     public static let timedOut = Code(.timedOut)
     /// An access that must be aligned is not.
     public static let unaligned = Code(.unaligned)

@@ -6,8 +6,8 @@ import CVFIOUserLinux
 extension DMAScatterList {
   /// Copies bytes of the list out, from `offset` bytes into it.
   ///
-  /// - Throws: ``DMAError``; `notMapped` past the end, `notPermitted` where the list was not made for
-  ///   reading.
+  /// - Throws: ``DMAError``; `notMapped` past the end, `notPermitted` where the list was not made
+  ///   for reading.
   public func read(at offset: Int, into bytes: inout MutableRawSpan) throws(DMAError) {
     let count = bytes.byteCount
     try prepare(.read, count)
@@ -31,8 +31,8 @@ extension DMAScatterList {
 
   /// Copies `bytes` to the list, from `offset` bytes into it.
   ///
-  /// - Throws: ``DMAError``; `notMapped` past the end, `notPermitted` where the list was not made for
-  ///   writing.
+  /// - Throws: ``DMAError``; `notMapped` past the end, `notPermitted` where the list was not made
+  ///   for writing.
   public func write(at offset: Int, from bytes: RawSpan) throws(DMAError) {
     let count = bytes.byteCount
     try prepare(.write, count)
@@ -121,7 +121,7 @@ extension DMAScatterList {
     if !other.engine.isIntact { try other.checkLoss(otherOffset, count) }
   }
 
-  /// Copies bytes of another list to this one; see ``copy(to:from:at:byteCount:)``.
+  /// Copies bytes of another list to this one; throws as ``copy(to:from:at:byteCount:)``.
   public func copy(
     from other: DMAScatterList, at offset: Int = 0, from otherOffset: Int = 0,
     byteCount: Int? = nil

@@ -72,10 +72,11 @@ extension DMAScatterList {
 
   /// Lends the stretches as iovecs, for system calls and rings; only where ``isMapped`` says so.
   ///
-  /// The array is valid during the call and, for the kernel's sake, until the list changes or this is
-  /// called again; the memory until ``endTransfer()``.
+  /// The array is valid during the call and, for the kernel's sake, until the list changes or this
+  /// is called again; the memory until ``endTransfer()``.
   /// - Parameter offset: where to start, in bytes into the list: how a transfer that stopped short
   ///   goes on.
+  /// - Throws: what `body` throws, nothing else.
   @unsafe
   public func withVectors<Result, Failure: Error>(
     from offset: Int = 0,

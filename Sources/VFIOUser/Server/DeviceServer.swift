@@ -3,8 +3,9 @@ public import Logging
 
 /// Serves one device on a UNIX socket: one client at a time, one after the other.
 ///
-/// While a client is served, a second one is answered with `EBUSY` to its VERSION and its connection
-/// is closed, unless the first has hung up: then it is taken over as soon as the device is at rest.
+/// While a client is served, a second one is answered with `EBUSY` to its VERSION and its
+/// connection is closed, unless the first has hung up: then it is taken over as soon as the device
+/// is at rest.
 ///
 /// Threads: confined to the loop of its host.
 public final class DeviceServer {
@@ -49,11 +50,19 @@ public final class DeviceServer {
   // MARK: Sockets
 
   /// Listens on a socket path. A stale socket file is replaced, a live one is refused.
+  ///
+  /// - Throws: a ``ServerError`` whose text says what to do, and whose error number is `EADDRINUSE`
+  ///   for a live socket, `EEXIST` for a file that is no socket, `ENAMETOOLONG` for a path that no
+  ///   socket can have, else what bind(2), listen(2) or epoll_ctl(2) says.
   public func listen(path: String) throws(ServerError) {
     try listen(on: ListeningSocket(path: path))
   }
 
   /// Serves on an inherited descriptor: a listening socket, or one connection.
+  ///
+  /// - Throws: a ``ServerError``: `ENOTSOCK` for what is no socket, `EBUSY` for a connection
+  ///   while another one is served, else what fcntl(2) or epoll_ctl(2) says. The descriptor is
+  ///   closed then.
   public func adopt(_ descriptor: consuming OwnedDescriptor) throws(ServerError) {
     let raw = descriptor.rawValue
     switch cvfu_is_listening(raw) {
@@ -205,8 +214,8 @@ public final class DeviceServer {
 
 /// How often a client that says nothing is asked whether it has said something.
 ///
-/// Asking the kernel costs more than a round of the device's own pollers: a client that has been silent for
-/// a while is asked less often, and epoll tells as well.
+/// Asking the kernel costs more than a round of the device's own pollers: a client that has been
+/// silent for a while is asked less often, and epoll tells as well.
 private final class Silence {
   private var misses = 0
 

@@ -25,7 +25,9 @@ extension Region {
     }
   }
 
-  /// Writes `bytes` at `offset`, on the calling thread; see `read(at:into:_:)`.
+  /// Writes `bytes` at `offset`, on the calling thread; see and throws as `read(at:into:_:)`.
+  ///
+  /// Where a handler throws, the ranges before its own have been written.
   public func write(
     at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext = .immediate
   ) throws(Errno) {

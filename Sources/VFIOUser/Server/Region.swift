@@ -2,6 +2,9 @@
 ///
 /// Ranges do not overlap. Bytes that no range claims read as zero and ignore writes. An access that
 /// spans ranges is cut at their borders and answered in ascending order.
+///
+/// Threads: nothing of it changes. An access runs on the thread that asks for it, which must be the
+/// loop of each range that it touches.
 public final class Region {
   /// The region's size in bytes.
   public let byteCount: UInt64
@@ -26,6 +29,8 @@ public final class Region {
   }
 
   /// A region that one handler answers alone.
+  ///
+  /// - Throws: `EINVAL` for no bytes at all.
   public convenience init(byteCount: UInt64, handler: any RegionHandler) throws(Errno) {
     try self.init(
       byteCount: byteCount,
@@ -42,7 +47,8 @@ public final class Region {
   /// The index of the range that holds `offset`, or nil.
   @inline(__always)
   func index(containing offset: UInt64) -> Int? {
-    // One range is the common case (a register block, configuration space); a search serves the rest.
+    // One range is the common case (a register block, configuration space); a search serves the
+    // rest.
     if ranges.count == 1 { return ranges[0].contains(offset) ? 0 : nil }
     var low = 0
     var high = ranges.count

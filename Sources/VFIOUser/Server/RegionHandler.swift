@@ -15,6 +15,8 @@ public protocol RegionHandler: AnyObject {
   ) throws(Errno)
 
   /// Takes `bytes`, written by the client at `offset`.
+  ///
+  /// Throwing answers the client with that error; after a posted write nobody learns of it.
   func write(
     at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
   ) throws(Errno)

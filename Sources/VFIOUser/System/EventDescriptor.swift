@@ -9,6 +9,8 @@ public struct EventDescriptor: ~Copyable, Sendable {
   private let mayBlock: Bool
 
   /// A new counter at zero, non-blocking and close-on-exec.
+  ///
+  /// - Throws: `EMFILE` or `ENFILE` when no descriptor is left.
   public init() throws(Errno) {
     let raw = try Errno.check(eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK)))
     descriptor = OwnedDescriptor(adopting: raw)
@@ -30,6 +32,8 @@ public struct EventDescriptor: ~Copyable, Sendable {
   public var rawValue: CInt { descriptor.rawValue }
 
   /// A second descriptor for the same counter.
+  ///
+  /// - Throws: `EMFILE` or `ENFILE` when no descriptor is left.
   public func duplicate() throws(Errno) -> EventDescriptor {
     try EventDescriptor(adopting: try descriptor.duplicate())
   }

@@ -20,7 +20,8 @@ public final class EventLoop: @unchecked Sendable {
   private var posted: [@Sendable () -> Void] = []
   /// Guarded by the lock: nobody runs the loop any more, so what is posted is let go of at once.
   private var isOver = false
-  /// Set with work in the queue and by `stop`, so that a spinning loop need not take the lock to look.
+  /// Set with work in the queue and by `stop`, so that a spinning loop need not take the lock to
+  /// look.
   private let isWanted = Atomic<Bool>(false)
   private let isStopping = Atomic<Bool>(false)
   /// Whether the loop is in epoll, or about to be: only then it has to be woken.
@@ -97,8 +98,8 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   private func wake() {
-    // Sequentially consistent, as in `sleep`: of a loop that falls asleep and work that arrives, one
-    // sees the other. The exchange also pairs with the one in `runPosted`.
+    // Sequentially consistent, as in `sleep`: of a loop that falls asleep and work that arrives,
+    // one sees the other. The exchange also pairs with the one in `runPosted`.
     guard !isWanted.exchange(true, ordering: .sequentiallyConsistent) else { return }
     if isAsleep.load(ordering: .sequentiallyConsistent) { wakeup.signal() }
   }
@@ -115,6 +116,9 @@ public final class EventLoop: @unchecked Sendable {
   // MARK: On the loop's thread
 
   /// Runs the loop on this thread until `stop`.
+  ///
+  /// - Throws: what epoll_wait(2) says, which means that the loop is of no use any more; a signal
+  ///   is no error.
   public func run() throws(Errno) {
     adoptThread()
     // Acquiring pairs with `stop`: what its caller did before is seen by whoever runs next.
@@ -123,7 +127,8 @@ public final class EventLoop: @unchecked Sendable {
     owner.store(0, ordering: .relaxed)
   }
 
-  /// Does what is due, waiting for it at most `timeout`; nil waits without end.
+  /// Does what is due, waiting for it at most `timeout`; nil waits without end. Throws as
+  /// ``run()``.
   public func runOnce(timeout: Duration?) throws(Errno) {
     adoptThread()
     try turn(timeout: timeout.map { MonotonicTime.now.advanced(by: $0) }, spinsOn: false)
@@ -132,6 +137,9 @@ public final class EventLoop: @unchecked Sendable {
   /// Calls `handler` when `descriptor` becomes ready, until `unwatch`.
   ///
   /// The loop does not own the descriptor: unwatch it before closing it.
+  /// - Throws: `EEXIST` for a descriptor that is watched already, `EPERM` for one that cannot be
+  ///   waited for (a regular file), `EBADF` for one that is not open, `ENOMEM` and `ENOSPC` as
+  ///   epoll_ctl(2).
   public func watch(
     _ descriptor: CInt, _ interest: EventInterest,
     _ handler: @escaping (EventInterest) -> Void
@@ -222,8 +230,8 @@ public final class EventLoop: @unchecked Sendable {
   /// - Parameter spinsOn: whether finding work is no reason to return.
   private func turn(timeout deadline: MonotonicTime?, spinsOn: Bool) throws(Errno) {
     if runPosted() {
-      // Work that posts itself again must not keep descriptors, timers and pollers waiting. Pollers find
-      // what sleepers have, too: nobody announces that to a loop that does not sleep.
+      // Work that posts itself again must not keep descriptors, timers and pollers waiting. Pollers
+      // find what sleepers have, too: nobody announces that to a loop that does not sleep.
       postedTurns &+= 1
       guard postedTurns % Self.postedTurnsBetweenLooks == 0 else { return }
       runTimers()
@@ -231,7 +239,8 @@ public final class EventLoop: @unchecked Sendable {
       try wait(milliseconds: 0)
       return
     }
-    // A stop that arrived since the last look has left nothing in the queue, and its wake-up was taken.
+    // A stop that arrived since the last look has left nothing in the queue, and its wake-up was
+    // taken.
     if spinsOn, isStopping.load(ordering: .acquiring) { return }
     runTimers()
     if !pollers.isEmpty {
@@ -320,7 +329,8 @@ public final class EventLoop: @unchecked Sendable {
     let count = unsafe ready.withUnsafeMutableBufferPointer { (events) -> CInt in
       unsafe epoll_wait(epoll.rawValue, events.baseAddress, capacity, milliseconds)
     }
-    // Before the handlers run: what they post needs no wake-up. Relaxed: a wake-up too many is harmless.
+    // Before the handlers run: what they post needs no wake-up. Relaxed: a wake-up too many is
+    // harmless.
     let error = Errno.current
     isAsleep.store(false, ordering: .relaxed)
     if sleepers.areAsleep { sleepers.wake() }

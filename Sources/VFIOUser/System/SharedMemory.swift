@@ -6,8 +6,8 @@ import Synchronization
 /// The peer may write at any time. Everything goes through copies and atomic accesses of a checked
 /// offset; no reference into the memory ever leaves this type.
 ///
-/// Threads: any; concurrent accesses see each other's bytes in no particular order, atomics as their
-/// orderings say.
+/// Threads: any; concurrent accesses see each other's bytes in no particular order, atomics as
+/// their orderings say.
 public final class SharedMemory: Sendable {
   /// The memory file, for passing it to a peer.
   let descriptor: OwnedDescriptor
@@ -33,6 +33,11 @@ public final class SharedMemory: Sendable {
   }
 
   /// The memory that a peer passed: `byteCount` bytes of its file from `offset`.
+  ///
+  /// A range that leaves the file is found out by the accesses.
+  /// - Throws: `EINVAL` for no bytes and for a range that no mapping can hold, `ENOMEM` when the
+  ///   process has too many mappings, else what mmap(2) says, such as `EACCES` for a file that was
+  ///   not opened for writing. The descriptor is closed then.
   public init(
     adopting descriptor: consuming OwnedDescriptor, offset: UInt64, byteCount: UInt64,
     writable: Bool
@@ -46,9 +51,9 @@ public final class SharedMemory: Sendable {
   /// The kernel's number of the memory file, for a call that borrows it. Never close it.
   public var rawDescriptor: CInt { descriptor.rawValue }
 
-  /// Where the memory is mapped in this process, as a number: for a kernel interface that takes the address
-  /// and nothing else (`KVM_SET_USER_MEMORY_REGION`). It is valid as long as this object lives; nobody
-  /// makes a pointer of it.
+  /// Where the memory is mapped in this process, as a number: for a kernel interface that takes the
+  /// address and nothing else (`KVM_SET_USER_MEMORY_REGION`). It is valid as long as this object
+  /// lives; nobody makes a pointer of it.
   package var hostAddress: UInt64 {
     // Safety: the pointer becomes a number; nothing is dereferenced.
     unsafe UInt64(UInt(bitPattern: mapping.start))
@@ -83,10 +88,11 @@ public final class SharedMemory: Sendable {
     if mapping.isLost { throw .ioError }
   }
 
-  /// Reads 1 to 8 bytes as a little-endian number: 1, 2, 4 or 8 aligned ones at once, others byte by
-  /// byte, with acquire ordering.
+  /// Reads 1 to 8 bytes as a little-endian number: 1, 2, 4 or 8 aligned ones at once, others byte
+  /// by byte, with acquire ordering.
   ///
-  /// - Throws: `EINVAL` past the end, `EIO` when the peer shrank the file.
+  /// - Throws: `EINVAL` past the end and for another number of bytes, `EIO` when the peer shrank
+  ///   the file.
   public func readWord(at offset: Int, byteCount: Int) throws(Errno) -> UInt64 {
     guard (1...8).contains(byteCount) else { throw .invalidArgument }
     try check(offset, byteCount)
@@ -98,6 +104,8 @@ public final class SharedMemory: Sendable {
   /// Writes the low 1 to 8 bytes of a number, with release ordering; see `readWord`.
   ///
   /// The memory must have been mapped writable.
+  /// - Throws: `EINVAL` past the end and for another number of bytes, `EIO` when the peer shrank
+  ///   the file.
   public func writeWord(_ word: UInt64, at offset: Int, byteCount: Int) throws(Errno) {
     guard (1...8).contains(byteCount) else { throw .invalidArgument }
     try check(offset, byteCount)
@@ -117,7 +125,7 @@ public final class SharedMemory: Sendable {
     return UInt32(littleEndian: value)
   }
 
-  /// Writes an aligned 32-bit value at once, with release ordering; see `load32(at:)`.
+  /// Writes an aligned 32-bit value at once, with release ordering; throws as `load32(at:)`.
   public func store32(_ value: UInt32, at offset: Int) throws(Errno) {
     try check(offset, 4, alignment: 4)
     // Safety: checked and aligned above. Pairs with the peer's acquire load.

@@ -106,7 +106,7 @@ extension Array where Element == UInt8 {
     self = unsafe bytes.withUnsafeBytes { buffer in unsafe Array(buffer) }
   }
 
-  /// Lends the array's bytes for writing.
+  /// Lends the array's bytes for writing; throws what `body` throws.
   @inlinable
   public mutating func withMutableRawSpan<Result: ~Copyable, Failure: Error>(
     _ body: (inout MutableRawSpan) throws(Failure) -> Result
@@ -117,7 +117,8 @@ extension Array where Element == UInt8 {
     return try body(&bytes)
   }
 
-  /// Makes an array of `byteCount` zero bytes and lends it for writing.
+  /// Makes an array of `byteCount` zero bytes and lends it for writing; throws what the body
+  /// throws.
   @inlinable
   public init<Failure: Error>(
     byteCount: Int, _ body: (inout MutableRawSpan) throws(Failure) -> Void

@@ -52,6 +52,8 @@ public struct DMAAccess: Hashable, Sendable {
   }
 
   /// Checks the reply to this read and returns its data; it must be all that was asked for.
+  ///
+  /// - Throws: `truncated` for less than 16 bytes, `badCount` for another place or length.
   @_lifetime(copy payload)
   public func readReply(_ payload: RawSpan) throws(WireError) -> RawSpan {
     let reply = try DMAAccess(decoding: payload)
@@ -63,6 +65,9 @@ public struct DMAAccess: Hashable, Sendable {
 
   /// Checks the reply to this write, which some clients leave empty and others send with a count of
   /// 4 or of 8 bytes.
+  ///
+  /// - Throws: `truncated` for less than 8 bytes, `oversized` for any other length, `badCount` for
+  ///   another place or length of the write.
   public func checkWriteReply(_ payload: RawSpan) throws(WireError) {
     if payload.byteCount == 0 { return }
     let address = DMAAddress(try payload.load(at: 0))

@@ -54,5 +54,6 @@ public struct DMAUnmapRequest: WireMessage {
   }
 }
 
-/// The reply to an unmap: the request, echoed.
+/// The reply to an unmap: the request, echoed, and so of the same type. It names the role where
+/// both are at hand.
 public typealias DMAUnmapReply = DMAUnmapRequest

@@ -59,6 +59,8 @@ public struct RegionAccess: Hashable, Sendable {
 
   /// Checks the reply to this read and returns its data: a server may return fewer bytes than asked
   /// for, never more, and never bytes of another place.
+  ///
+  /// - Throws: `truncated` for less than 16 bytes, `badCount` for another place or length.
   @inline(__always)
   @_lifetime(copy payload)
   public func readReply(_ payload: RawSpan) throws(WireError) -> RawSpan {
@@ -72,7 +74,8 @@ public struct RegionAccess: Hashable, Sendable {
     return try payload.slice(from: Self.fixedByteCount)
   }
 
-  /// Checks the reply to this write and returns how many bytes the server wrote.
+  /// Checks the reply to this write and returns how many bytes the server wrote; throws as
+  /// ``readReply(_:)``.
   @inline(__always)
   public func writeReply(_ payload: RawSpan) throws(WireError) -> Int {
     let reply = try RegionAccess(decoding: payload)

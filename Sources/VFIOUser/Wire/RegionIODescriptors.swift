@@ -70,8 +70,8 @@ public struct RegionIODescriptors: WireMessage {
   /// Decodes a reply whose entries have any length from 40 bytes up.
   ///
   /// Throws when it is shorter than its structure, a flag is set, or count and `argsz` contradict
-  /// each other or the payload. Whether `descriptorIndex` names a received descriptor, and whether a
-  /// sub-region lies inside its region, is for the receiver to check.
+  /// each other or the payload. Whether `descriptorIndex` names a received descriptor, and whether
+  /// a sub-region lies inside its region, is for the receiver to check.
   public init(decoding payload: RawSpan) throws(WireError) {
     let argumentSize = try decodeQuery(payload, fixedByteCount: Self.fixedByteCount)
     let flags: UInt32 = try payload.load(at: 4)
@@ -98,8 +98,8 @@ public struct RegionIODescriptors: WireMessage {
     }
   }
 
-  /// The length of an entry in bytes: the specification's, or libvfio-user's where shadow memory has
-  /// to be described.
+  /// The length of an entry in bytes: the specification's, or libvfio-user's where shadow memory
+  /// has to be described.
   var stride: Int {
     entries.contains { $0.kind == .shadowIOEventfd }
       ? RegionIODescriptor.shadowByteCount : RegionIODescriptor.byteCount
@@ -108,8 +108,8 @@ public struct RegionIODescriptors: WireMessage {
   /// The length of the complete payload in bytes.
   public var encodedByteCount: Int { Self.fixedByteCount + stride * entries.count }
 
-  /// The length in bytes of the payload for a client that takes `argumentSize` bytes: everything, or
-  /// only the structure, and then without descriptors.
+  /// The length in bytes of the payload for a client that takes `argumentSize` bytes: everything,
+  /// or only the structure, and then without descriptors.
   public func encodedByteCount(limit argumentSize: UInt32) -> Int {
     let full = encodedByteCount
     return full <= Int(argumentSize) ? full : Self.fixedByteCount
@@ -120,7 +120,10 @@ public struct RegionIODescriptors: WireMessage {
     try encode(into: &bytes, at: offset, limit: .max)
   }
 
-  /// Writes the payload for a client that takes `argumentSize` bytes.
+  /// Writes the payload for a client that takes `argumentSize` bytes: everything, or only the
+  /// structure.
+  ///
+  /// - Throws: `truncated` when ``encodedByteCount(limit:)`` bytes do not fit.
   public func encode(
     into bytes: inout MutableRawSpan, at offset: Int, limit argumentSize: UInt32
   ) throws(WireError) {

@@ -84,8 +84,8 @@ public struct RegionInfo: WireMessage {
     capabilities.reduce(Self.fixedByteCount) { $0 + $1.encodedByteCount }
   }
 
-  /// The length in bytes of the payload for a client that takes `argumentSize` bytes: everything, or
-  /// only the structure.
+  /// The length in bytes of the payload for a client that takes `argumentSize` bytes: everything,
+  /// or only the structure.
   public func encodedByteCount(limit argumentSize: UInt32) -> Int {
     let full = encodedByteCount
     return full <= Int(argumentSize) ? full : Self.fixedByteCount
@@ -98,8 +98,9 @@ public struct RegionInfo: WireMessage {
 
   /// Writes the payload for a client that takes `argumentSize` bytes.
   ///
-  /// When the capabilities do not fit, only the structure is written; its `argsz` tells the client how
-  /// much to ask for.
+  /// When the capabilities do not fit, only the structure is written; its `argsz` tells the client
+  /// how much to ask for.
+  /// - Throws: `truncated` when ``encodedByteCount(limit:)`` bytes do not fit.
   public func encode(
     into bytes: inout MutableRawSpan, at offset: Int, limit argumentSize: UInt32
   ) throws(WireError) {

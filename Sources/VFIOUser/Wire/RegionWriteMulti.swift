@@ -51,6 +51,9 @@ public struct RegionWriteMulti: WireMessage {
 
   /// How many entries a payload holds; checks the count against the length, so that it bounds a
   /// loop over `entry(at:in:)`.
+  ///
+  /// - Throws: `truncated` for less than 8 bytes, `badCount` for no entries and where count and
+  ///   length contradict each other.
   public static func entryCount(in payload: RawSpan) throws(WireError) -> Int {
     let count: UInt64 = try payload.load(at: 0)
     let available = payload.byteCount - fixedByteCount
