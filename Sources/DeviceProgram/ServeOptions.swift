@@ -85,6 +85,8 @@ public struct ServeOptions: ParsableArguments {
   public init() {}
 
   /// Refuses a command line that names no socket, or two.
+  ///
+  /// - Throws: a `ValidationError` of ArgumentParser, whose text says what to give.
   public func validate() throws {
     switch (socketPath, descriptor) {
     case (nil, nil):

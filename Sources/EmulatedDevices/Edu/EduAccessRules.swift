@@ -3,9 +3,8 @@ import DeviceModel
 /// Which accesses `edu` answers: 4 bytes anywhere, 8 bytes from 0x80 on, both aligned.
 ///
 /// It stands before the registers and passes on what they shall see. What no register answers reads
-/// as all ones, as the
-/// original does; an access of another width or alignment never reaches the device there, and reads
-/// 0.
+/// as all ones, as the original does; an access of another width or alignment never reaches the
+/// device there, and reads 0.
 final class EduAccessRules: RegionHandler {
   /// Where accesses of 8 bytes begin to be allowed.
   private static let firstWideOffset: UInt64 = 0x80

@@ -33,6 +33,8 @@ public final class EduDevice: PCIDevice {
   private let factorialDelay: Duration
 
   /// Makes the device in its state after power-on.
+  ///
+  /// - Throws: nothing with a function of this declaration.
   public init(_ function: PCIFunction) throws {
     self.function = function
     registers = try function.registers(EduRegister.self)

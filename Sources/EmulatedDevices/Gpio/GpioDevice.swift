@@ -1,9 +1,10 @@
 import DeviceModel
 
-/// An ACCES PCI-IDIO-16: sixteen output lines, sixteen input lines, and an interrupt when inputs change.
+/// An ACCES PCI-IDIO-16: sixteen output lines, sixteen input lines, and an interrupt when inputs
+/// change.
 ///
-/// Linux's `gpio-pci-idio-16` drives it. The wires end at a byte stream of the host that speaks lines
-/// of text; see ``declaration`` for its commands.
+/// Linux's `gpio-pci-idio-16` drives it. The wires end at a byte stream of the host that speaks
+/// lines of text; see ``declaration`` for its commands.
 ///
 /// Source: ACCES PCI-IDIO-16 user manual; Linux, `drivers/gpio/gpio-pci-idio-16.c`.
 public final class GpioDevice: PCIDevice {
@@ -39,6 +40,8 @@ public final class GpioDevice: PCIDevice {
   private var isInterruptEnabled = false
 
   /// Makes the device in its state after power-on.
+  ///
+  /// - Throws: nothing with a function of this declaration.
   public init(_ function: PCIFunction) throws {
     registers = try function.registers(GpioRegister.self)
     interrupt = function.interruptLine()

@@ -24,6 +24,8 @@ public final class SerialDevice: PCIDevice {
   let uart: UART16550
 
   /// Makes the device in its state after power-on.
+  ///
+  /// - Throws: nothing with a function of this declaration.
   public init(_ function: PCIFunction) throws {
     let interrupt = InterruptLine()
     function.connect(interrupt)

@@ -1,9 +1,8 @@
 /// The bytes of a function's configuration space and what a write may do to each of their bits.
 ///
 /// A bit is read-only unless it is declared writable or cleared by writing one. Reads and writes
-/// may have any width and
-/// alignment; bytes beyond the end read 0 and ignore writes. A value, so that it can be tested and
-/// compared on its own.
+/// may have any width and alignment; bytes beyond the end read 0 and ignore writes. A value, so
+/// that it can be tested and compared on its own.
 ///
 /// Source: PCI Local Bus Specification 3.0, section 6.1.
 public struct PCIConfigurationSpace: Hashable, Sendable {

@@ -1,10 +1,8 @@
 /// A capability in the first 256 bytes of configuration space.
 ///
 /// MSI and MSI-X are declared in ``PCIInterrupts`` and get their capabilities from there. The chain
-/// is linked in the order
-/// of the declaration, MSI and MSI-X after it; a capability takes the first free place from 0x40
-/// on, unless it says where it
-/// wants to be.
+/// is linked in the order of the declaration, MSI and MSI-X after it; a capability takes the first
+/// free place from 0x40 on, unless it says where it wants to be.
 public struct PCICapability: Hashable, Sendable {
   /// What the capability is.
   public var kind: Kind

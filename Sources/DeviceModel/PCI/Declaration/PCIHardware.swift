@@ -1,8 +1,8 @@
 /// The hardware of one PCI function: everything that a driver can discover about it.
 ///
 /// A device returns it from its declaration, made from its knobs, and the package does the rest:
-/// configuration space,
-/// windows that size correctly, the capability chain, interrupt routing and resets.
+/// configuration space, windows that size correctly, the capability chain, interrupt routing and
+/// resets.
 ///
 /// ```swift
 /// PCIHardware(

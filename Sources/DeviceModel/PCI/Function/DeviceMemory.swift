@@ -33,7 +33,8 @@ public final class DeviceMemory: RegionHandler {
   /// Puts the content after power-on back.
   public func reset() { bytes = initial }
 
-  /// Reads bytes; those past the end are zero. See ``RegionHandler``.
+  /// Reads bytes; those past the end are left as they are: zero, in a reply. Throws nothing. See
+  /// ``RegionHandler``.
   public func read(
     at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
   ) throws(Errno) {
@@ -44,7 +45,8 @@ public final class DeviceMemory: RegionHandler {
     try? bytes.store(bytes: content.rawSpan.extracting(start..<end), at: 0)
   }
 
-  /// Writes bytes; those past the end are ignored. See ``RegionHandler``.
+  /// Writes bytes; those past the end, and all of them in a ROM, are ignored. Throws nothing. See
+  /// ``RegionHandler``.
   public func write(
     at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
   ) throws(Errno) {

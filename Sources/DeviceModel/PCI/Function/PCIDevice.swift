@@ -28,23 +28,20 @@ public protocol PCIDevice: AnyObject {
   /// Makes the device in its state after power-on.
   ///
   /// Registers, memory and knobs can be used at once; guest memory and the clock from the first
-  /// access on. Keep the
-  /// function `unowned`: it owns the device.
+  /// access on. Keep the function `unowned`: it owns the device.
   /// - Throws: any error that says why the device cannot work, such as a backend that is missing.
   init(_ function: PCIFunction) throws
 
   /// Puts the device's own state back to that after power-on.
   ///
   /// Configuration space, register blocks and interrupts have been reset already, scheduled work is
-  /// cancelled, and no
-  /// access or DMA is in flight.
+  /// cancelled, and no access or DMA is in flight.
   func reset(_ kind: ResetKind)
 
   /// Stops everything that a guest could notice, until ``resume()``.
   ///
   /// Scheduled work waits until then by itself, and so do DMA requests in flight; a device with
-  /// threads or host I/O of its
-  /// own stops them here.
+  /// threads or host I/O of its own stops them here.
   /// - Returns: `.done`, or `.notYet` when the device calls `completion.done()` later, from any
   ///   thread.
   func quiesce(_ reason: QuiesceReason, _ completion: QuiesceCompletion) -> Quiescence

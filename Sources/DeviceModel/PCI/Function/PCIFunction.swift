@@ -4,9 +4,8 @@ import VFIOUser
 /// One PCI function: what a device sees of the bus, and what a server sees of the device.
 ///
 /// The function makes the device, owns it, and does everything that is the bus's business:
-/// configuration space, windows,
-/// interrupt routing and resets. A device uses it to find its registers, to reach guest memory and
-/// to raise interrupts.
+/// configuration space, windows, interrupt routing and resets. A device uses it to find its
+/// registers, to reach guest memory and to raise interrupts.
 ///
 /// Threads: confined to the event loop it was made for.
 public final class PCIFunction {
@@ -243,8 +242,7 @@ public final class PCIFunction {
   /// Lets `handler` answer the accesses to a content of a BAR.
   ///
   /// A content declared as a handler needs it. Registers and memory have a handler already; the new
-  /// one takes its place and
-  /// may pass accesses on to it. Only during the device's initialiser.
+  /// one takes its place and may pass accesses on to it. Only during the device's initialiser.
   /// - Throws: ``PCIHardwareError`` when the BAR declares no content of that name.
   public func setHandler(
     _ handler: any RegionHandler, for name: String, in bar: Int

@@ -3,8 +3,7 @@ import VFIOUser
 /// Memory within a BAR that a client may map: its stores reach the device without any message.
 ///
 /// Clients that cannot map it use messages; the device sees the same bytes. Other processes may
-/// write at any time: read a
-/// value once, check the copy, use the copy.
+/// write at any time: read a value once, check the copy, use the copy.
 ///
 /// Threads: any.
 public final class SharedDeviceMemory: RegionHandler {
@@ -36,14 +35,14 @@ public final class SharedDeviceMemory: RegionHandler {
     try memory.store32(value, at: base + offset)
   }
 
-  /// Reads bytes; see ``RegionHandler``.
+  /// Reads bytes; throws `EINVAL` past the end. See ``RegionHandler``.
   public func read(
     at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
   ) throws(Errno) {
     try memory.read(at: try position(offset, bytes.byteCount), into: &bytes)
   }
 
-  /// Writes bytes; see ``RegionHandler``.
+  /// Writes bytes; throws `EINVAL` past the end. See ``RegionHandler``.
   public func write(
     at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
   ) throws(Errno) {

@@ -3,10 +3,9 @@ import VFIOUser
 /// The MSI-X table of a function: an address, data and a mask bit for each vector.
 ///
 /// The package delivers by the client's eventfds, so only the mask bit has an effect here. A client
-/// may also keep the table
-/// to itself (QEMU does): its writes then never arrive, and every entry would look masked. So an
-/// entry's mask bit counts
-/// only once the client has written to that entry since the last reset.
+/// may also keep the table to itself (QEMU does): its writes then never arrive, and every entry
+/// would look masked. So an entry's mask bit counts only once the client has written to that entry
+/// since the last reset.
 ///
 /// Source: PCI Local Bus Specification 3.0, section 6.8.2.6.
 final class MSIXTable: RegionHandler {

@@ -1,9 +1,8 @@
 /// A level-triggered interrupt of a device, delivered however the driver has set it up.
 ///
 /// With the pin in use, the line drives the pin; several lines of a function share it. With MSI or
-/// MSI-X in use, every rise
-/// of the line sends the message of its vector instead, and so does turning messages on while the
-/// line is high.
+/// MSI-X in use, every rise of the line sends the message of its vector instead, and so does
+/// turning messages on while the line is high.
 ///
 /// Confined to the function's loop.
 public final class PCIInterruptLine {
