@@ -15,7 +15,7 @@ public final class IORegionTable: IORegionProvider, @unchecked Sendable {
   /// An empty table.
   public init() {}
 
-  /// Adds, changes or removes a range; see ``IORegionProvider/set(_:)``.
+  /// Adds, changes or removes a range; see ``IORegionProvider/set(_:)``, as which it throws.
   public func set(_ region: IORegionAssignment) throws(Errno) {
     _ = try assign(region)
   }

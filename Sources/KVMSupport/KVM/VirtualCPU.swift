@@ -3,11 +3,12 @@ import VFIOUser
 
 /// A CPU of a virtual machine.
 ///
-/// Threads: one thread at a time runs it and answers its reads; anyone may kick. A run that begins while another
-/// thread is in one throws `EBUSY`.
+/// Threads: one thread at a time runs it and answers its reads; anyone may kick. A run that begins
+/// while another thread is in one throws `EBUSY`.
 @safe
 public final class VirtualCPU: @unchecked Sendable {
-  // What is reached through the pointer is guarded by the shim: one runner at a time, and kicks are atomic.
+  // What is reached through the pointer is guarded by the shim: one runner at a time, and kicks are
+  // atomic.
 
   /// Its machine.
   public let machine: VirtualMachine
@@ -38,8 +39,13 @@ public final class VirtualCPU: @unchecked Sendable {
 
   // MARK: State
 
-  /// Lets the CPU begin in 32-bit protected mode without paging: each segment is all of memory, interrupts are
-  /// disabled, MMX works. A CPU other than the first need not be started by another one then.
+  /// Lets the CPU begin in 32-bit protected mode without paging: each segment is all of memory,
+  /// interrupts are disabled, MMX works. A CPU other than the first need not be started by another
+  /// one then. The runner's thread, here and below: the kernel lets others wait until the run in
+  /// progress has ended.
+  ///
+  /// - Throws: what `KVM_GET_SREGS`, `KVM_SET_SREGS`, `KVM_SET_REGS` or `KVM_SET_MP_STATE` says;
+  ///   ``KVMError/operation`` names which.
   public func set32BitFlatMode(_ registers: CPURegisters) throws(KVMError) {
     var raw = registers.raw
     var step: CInt = 0
@@ -49,6 +55,8 @@ public final class VirtualCPU: @unchecked Sendable {
   }
 
   /// As ``set32BitFlatMode(_:)``, with all other registers zero.
+  ///
+  /// - Throws: `EINVAL` for an address beyond 32 bits, else as that one.
   public func set32BitFlatMode(entry: GuestAddress, stack: GuestAddress) throws(KVMError) {
     guard let instruction = UInt32(exactly: entry.rawValue),
       let top = UInt32(exactly: stack.rawValue)
@@ -57,7 +65,7 @@ public final class VirtualCPU: @unchecked Sendable {
   }
 
   /// Lets the CPU begin in 16-bit real mode, with every segment at `segment`; the registers' upper
-  /// halves should be zero.
+  /// halves should be zero. Throws as ``set32BitFlatMode(_:)``.
   public func setRealMode(segment: UInt16, _ registers: CPURegisters) throws(KVMError) {
     var raw = registers.raw
     var step: CInt = 0
@@ -75,6 +83,8 @@ public final class VirtualCPU: @unchecked Sendable {
   }
 
   /// The registers as the guest left them; the runner's thread.
+  ///
+  /// - Throws: what `KVM_GET_REGS` says.
   public func registers() throws(KVMError) -> CPURegisters {
     var raw = ckvm_registers()
     // Safety: a local variable, written during the call; the pointer is our own.
@@ -83,8 +93,9 @@ public final class VirtualCPU: @unchecked Sendable {
     return CPURegisters(raw)
   }
 
-  /// Whether the guest has halted it with interrupts disabled, so that only a reset could wake it; false in a
-  /// machine without interrupt controller, where the run ends with `.halted`. The runner's thread.
+  /// Whether the guest has halted it with interrupts disabled, so that only a reset could wake it;
+  /// false in a machine without interrupt controller, where the run ends with `.halted`. The
+  /// runner's thread.
   public var isHaltedForGood: Bool {
     // Safety: the pointer is our own.
     unsafe machine.hasInterruptController && ckvm_is_halted_for_good(cpu) > 0
@@ -92,10 +103,12 @@ public final class VirtualCPU: @unchecked Sendable {
 
   // MARK: Running
 
-  /// Runs the guest until something happens that it cannot do by itself. A read that the last exit was ends with
-  /// what ``complete(_:)`` said. The calling thread does not block the signal of kicks (SIGRTMIN) any more.
+  /// Runs the guest until something happens that it cannot do by itself. A read that the last exit
+  /// was ends with what ``complete(_:)`` said. The calling thread does not block the signal of
+  /// kicks (SIGRTMIN) any more.
   ///
-  /// - Throws: what `KVM_RUN` says: `EFAULT` for memory that cannot be used, `EBUSY` for a second runner.
+  /// - Throws: what `KVM_RUN` says: `EFAULT` for memory that cannot be used, `EBUSY` for a second
+  ///   runner.
   public func run() throws(KVMError) -> VirtualCPUExit {
     var exit = ckvm_exit()
     // Safety: a local variable, written during the call; the pointer is our own.
@@ -118,19 +131,21 @@ public final class VirtualCPU: @unchecked Sendable {
     }
   }
 
-  /// Answers the read that the last run ended with; of `value` the access's bytes count. The guest gets it when it
-  /// runs again. Nothing happens when the last exit was no read. The runner's thread.
+  /// Answers the read that the last run ended with; of `value` the access's bytes count. The guest
+  /// gets it when it runs again. Nothing happens when the last exit was no read. The runner's
+  /// thread.
   public func complete(_ value: UInt64) {
     // Safety: the pointer is our own; the shim knows the place and size of the answer.
     unsafe ckvm_complete(cpu, value)
   }
 
-  /// Ends the run in progress, or else the next one, with `.interrupted`; and interrupts what the runner's
-  /// thread waits for between two runs. Any thread.
+  /// Ends the run in progress, or else the next one, with `.interrupted`; and interrupts what the
+  /// runner's thread waits for between two runs. Any thread.
   ///
-  /// Several kicks may end one run. None is lost: a run that returns `.interrupted` returns it after
-  /// every kick that it stands for. An access is not repeated and not left out for it. A wait between two
-  /// runs that begins in the very moment of the kick may not notice, and lasts as long as it would.
+  /// Several kicks may end one run. None is lost: a run that returns `.interrupted` returns it
+  /// after every kick that it stands for. An access is not repeated and not left out for it. A wait
+  /// between two runs that begins in the very moment of the kick may not notice, and lasts as long
+  /// as it would.
   public func kick() {
     // Safety: the pointer is our own; the shim's kick is atomic.
     unsafe ckvm_kick(cpu)

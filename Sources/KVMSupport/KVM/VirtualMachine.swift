@@ -52,8 +52,8 @@ public final class VirtualMachine: Sendable {
   /// Whether the machine has an interrupt controller.
   public var hasInterruptController: Bool { controller.load(ordering: .acquiring) }
 
-  /// Gives the machine a PC's interrupt controller, in the kernel: a local APIC for each CPU, an I/O APIC and
-  /// two 8259s. Before the first CPU is made.
+  /// Gives the machine a PC's interrupt controller, in the kernel: a local APIC for each CPU, an
+  /// I/O APIC and two 8259s. Before the first CPU is made.
   ///
   /// A CPU that halts sleeps in the kernel from then on, and does not exit.
   /// - Throws: `EEXIST` when it has one, `EINVAL` when it has a CPU.
@@ -84,7 +84,10 @@ public final class VirtualMachine: Sendable {
     _ = try KVMError.check(result, .interruptDescriptor, "line \(interrupt.line)")
   }
 
-  /// Ends what `assign` began. After it the line is no longer raised; the kernel tells of no mistake.
+  /// Ends what `assign` began. After it the line is no longer raised; the kernel tells of no
+  /// mistake.
+  ///
+  /// - Throws: `EBADF` or `EINVAL` when the descriptor is no open eventfd.
   public func deassign(_ interrupt: InterruptDescriptor) throws(KVMError) {
     let result = ckvm_interrupt_descriptor(
       descriptor.rawValue, interrupt.descriptor, false, interrupt.line, -1)
@@ -102,6 +105,7 @@ public final class VirtualMachine: Sendable {
   /// Sends an interrupt as a message, at once and without a line.
   ///
   /// - Returns: whether a CPU took it.
+  /// - Throws: what `KVM_SIGNAL_MSI` says; `EINVAL` when the machine has no interrupt controller.
   @discardableResult
   public func signalMessage(address: UInt64, data: UInt32) throws(KVMError) -> Bool {
     let result = ckvm_signal_message(descriptor.rawValue, address, data)

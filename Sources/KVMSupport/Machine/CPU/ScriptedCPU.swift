@@ -4,8 +4,11 @@ import VFIOUser
 
 /// A CPU in software: it replays a script of accesses, where there is no KVM.
 ///
-/// It leaves results and interrupt counts in the guest's memory, in the places where the same script on a
-/// CPU of KVM's leaves them. Interrupts are taken between two operations, and while it waits.
+/// It leaves results and interrupt counts in the guest's memory, in the places where the same
+/// script on a CPU of KVM's leaves them. Interrupts are taken between two operations, and while it
+/// waits.
+///
+/// Threads: as ``GuestCPU``.
 public final class ScriptedCPU: GuestCPU {
   private let index: Int
   private let script: AccessScript

@@ -1,7 +1,7 @@
 import VFIOUser
 
-/// A virtual machine that does nothing but carry out access scripts: memory from address 0 on, the program, and
-/// CPUs. What an access means is its user's business.
+/// A virtual machine that does nothing but carry out access scripts: memory from address 0 on, the
+/// program, and CPUs. What an access means is its user's business.
 ///
 /// Tests use it, and measurements: a script of reads that the handler answers at once costs what an
 /// exit costs.
@@ -20,6 +20,10 @@ public final class AccessScriptMachine: Sendable {
   /// - Parameters:
   ///   - cpuCount: 1 to 16.
   ///   - hasInterruptController: without one no interrupts arrive.
+  /// - Throws: what making the machine, its memory, its interrupt controller or a CPU throws:
+  ///   ``VirtualMachine/init(kvm:)``, ``VirtualMachine/map(_:)``,
+  ///   ``VirtualMachine/createInterruptController()``, ``VirtualMachine/makeCPU(_:)``; with the
+  ///   operation ``KVMOperation/setMemory`` also where the memory cannot be had.
   public init(
     kvm: KVM, cpuCount: Int = 1, hasInterruptController: Bool = true
   ) throws(KVMError) {
@@ -43,8 +47,8 @@ public final class AccessScriptMachine: Sendable {
   ///
   /// - Parameters:
   ///   - cpu: the CPU's number. The calling thread runs it.
-  ///   - handler: what each exit is given to, but for the one at the script's end. It completes reads, and
-  ///     answers whether to go on.
+  ///   - handler: what each exit is given to, but for the one at the script's end. It completes
+  ///     reads, and answers whether to go on.
   /// - Returns: how the script ended; nil when the handler ended it.
   /// - Throws: a `KVMError`, with `EINVAL` or `E2BIG` also for a script that cannot be encoded.
   @discardableResult
@@ -68,11 +72,15 @@ public final class AccessScriptMachine: Sendable {
   }
 
   /// The first `count` results of the script that a CPU ran last.
+  ///
+  /// - Throws: `EINVAL` for more than there is room for, and for a CPU that the machine has not.
   public func results(_ count: Int, cpu: Int = 0) throws(Errno) -> [UInt64] {
     try AccessScript.results(count, in: memory, .standard(cpu: cpu))
   }
 
-  /// How often a CPU has taken a vector, by now.
+  /// How often a CPU has taken a vector, by now; zero for one of the 16 that the machine has not.
+  ///
+  /// - Throws: nothing where the memory is as the initialiser made it.
   public func interruptCount(vector: UInt8, cpu: Int = 0) throws(Errno) -> UInt32 {
     try AccessScript.interruptCount(vector: vector, in: memory, .standard(cpu: cpu))
   }
