@@ -57,6 +57,12 @@ discarded() {
   [ "$(used)" -lt 4096 ]
 }
 
+# dma_is_answered: QEMU has answered what a device asked for of memory that is not shared.
+dma_is_answered() {
+  why=$(grep -h -m 1 'did not answer a DMA' "$work/disk.log" "$work/efi.log" 2>/dev/null || true)
+  [ -z "$why" ]
+}
+
 learn() {
   case $1 in
     nvme-discarded) verify nvme-discard-frees-space discarded ;;
@@ -106,6 +112,7 @@ linux nvme
 linux nvme-again
 firmware
 verify qemu-is-content qemu_is_content
+verify dma-is-answered dma_is_answered
 for name in "${!device_pid[@]}"; do verify "$name-ends-cleanly" ends_cleanly "$name"; done
 # The scripts' names are split into words on purpose.
 # shellcheck disable=SC2046

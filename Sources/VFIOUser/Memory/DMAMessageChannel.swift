@@ -2,6 +2,8 @@
 protocol DMAMessageChannel: AnyObject {
   /// The most bytes that one message may move.
   var maximumTransferByteCount: Int { get }
+  /// The most bytes that one message may ask for.
+  var maximumReadByteCount: Int { get }
 
   /// Sends DMA_READ. The completion runs on the session's loop, from within its processing.
   func sendRead(
@@ -17,4 +19,8 @@ protocol DMAMessageChannel: AnyObject {
   ///
   /// - Returns: false when the time is over or the connection ended.
   func pump(until isDone: () -> Bool) -> Bool
+}
+
+extension DMAMessageChannel {
+  var maximumReadByteCount: Int { maximumTransferByteCount }
 }

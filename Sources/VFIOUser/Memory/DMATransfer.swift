@@ -76,26 +76,51 @@ final class DMATransfer {
 
   // MARK: Several messages for one piece
 
-  /// Reads by as many messages as the transfer limit asks for, one after the other.
+  /// Reads by as many messages as the limit for one asks for, one after the other.
   static func read(
     _ channel: any DMAMessageChannel, _ address: DMAAddress, _ byteCount: Int,
     _ completion: @escaping (Result<[UInt8], DMAError>) -> Void
   ) {
-    readMore(channel, address, byteCount, [], completion)
+    let limit = channel.maximumReadByteCount
+    guard byteCount > limit else {
+      guard byteCount > 0 else { return completion(.success([])) }
+      return channel.sendRead(at: address, byteCount: byteCount, completion: completion)
+    }
+    LongRead(channel, address, byteCount, limit, completion).advance()
   }
 
-  private static func readMore(
-    _ channel: any DMAMessageChannel, _ address: DMAAddress, _ byteCount: Int, _ soFar: [UInt8],
-    _ completion: @escaping (Result<[UInt8], DMAError>) -> Void
-  ) {
-    let step = min(byteCount - soFar.count, channel.maximumTransferByteCount)
-    guard step > 0 else { return completion(.success(soFar)) }
-    let place = DMAAddress(address.rawValue + UInt64(soFar.count))
-    channel.sendRead(at: place, byteCount: step) { result in
-      switch result {
-      case .failure(let error): completion(.failure(error))
-      case .success(let data):
-        readMore(channel, address, byteCount, soFar.isEmpty ? data : soFar + data, completion)
+  /// A read that takes several messages; the completion that it waits for keeps it.
+  private final class LongRead {
+    private let channel: any DMAMessageChannel
+    private let address: DMAAddress
+    private let byteCount: Int
+    private let limit: Int
+    private let completion: (Result<[UInt8], DMAError>) -> Void
+    private var bytes: [UInt8] = []
+
+    init(
+      _ channel: any DMAMessageChannel, _ address: DMAAddress, _ byteCount: Int, _ limit: Int,
+      _ completion: @escaping (Result<[UInt8], DMAError>) -> Void
+    ) {
+      self.channel = channel
+      self.address = address
+      self.byteCount = byteCount
+      self.limit = limit
+      self.completion = completion
+      bytes.reserveCapacity(byteCount)
+    }
+
+    func advance() {
+      let step = min(byteCount - bytes.count, limit)
+      guard step > 0 else { return completion(.success(bytes)) }
+      let place = DMAAddress(address.rawValue + UInt64(bytes.count))
+      channel.sendRead(at: place, byteCount: step) { [self] result in
+        switch result {
+        case .failure(let error): completion(.failure(error))
+        case .success(let data):
+          bytes += data
+          advance()
+        }
       }
     }
   }

@@ -56,6 +56,15 @@ extension Session: DMAMessageChannel {
     Int(clamping: min(capabilities.effectiveTransferByteCount, UInt64(host.transferLimit)))
   }
 
+  var maximumReadByteCount: Int { min(maximumTransferByteCount, Self.readByteCount) }
+
+  /// The most that one DMA_READ asks for.
+  ///
+  /// Linux takes so much into a stream socket at once, as a whole or not at all. A longer reply is cut
+  /// where the socket is full, and QEMU (10.2) takes a reply that was sent in part for sent: its rest is
+  /// lost, and whatever follows is taken for it.
+  private static let readByteCount = 32_768
+
   func sendRead(
     at address: DMAAddress, byteCount: Int,
     completion: @escaping (Result<[UInt8], DMAError>) -> Void

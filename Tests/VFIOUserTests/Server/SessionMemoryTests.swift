@@ -43,6 +43,48 @@ import Testing
     #expect(written != nil)
   }
 
+  @Test("E4: long reads take messages whose replies a socket takes as a whole")
+  func longRead() throws {
+    let rig = try TestRig()
+    #expect(try rig.map(0x10000, 0x40000) == nil)
+    let dma = try #require(rig.device.services).dma
+    let (first, byteCount) = (0x10010, 100_000)
+    var result: Result<[UInt8], DMAError>?
+    dma.read(at: DMAAddress(UInt64(first)), byteCount: byteCount) { result = $0 }
+    var done = 0
+    while result == nil {
+      let request = try #require(try rig.turn())
+      func word(_ at: Int) -> Int {
+        request.payload[at..<(at + 8)].reversed().reduce(0) { $0 << 8 | Int($1) }
+      }
+      let (place, count) = (word(0), word(8))
+      #expect(place == first + done && count == min(32_768, byteCount - done))
+      let data = (done..<(done + count)).map { UInt8(truncatingIfNeeded: $0 >> 8 ^ $0) }
+      done += count
+      try rig.peer.sendRaw(
+        TestPeer.frame(
+          .reply(to: request.header, payloadByteCount: 16 + count), request.payload + data))
+      try rig.work()
+    }
+    #expect(done == byteCount)
+    #expect(
+      try result?.get() == (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 >> 8 ^ $0) })
+  }
+
+  @Test("E4: a long read ends with the first message that fails")
+  func longReadFails() throws {
+    let rig = try TestRig()
+    #expect(try rig.map(0x10000, 0x40000) == nil)
+    let dma = try #require(rig.device.services).dma
+    var results: [Result<[UInt8], DMAError>] = []
+    dma.read(at: DMAAddress(0x10000), byteCount: 100_000) { results.append($0) }
+    let request = try #require(try rig.turn())
+    try rig.peer.sendRaw(TestPeer.frame(.errorReply(to: request.header, .badAddress), []))
+    #expect(try rig.turn() == nil, "nothing further is asked for")
+    #expect(results.count == 1)
+    #expect(throws: DMAError.self) { try results[0].get() }
+  }
+
   @Test(
     "E4: a client with a 4-byte count, recognised by its proposal, gets its data where it looks")
   func narrowCount() throws {
