@@ -2,7 +2,7 @@ extension PCIDeviceDeclaration {
   /// The device's manual, for the hardware that these knobs give.
   ///
   /// - Parameters:
-  ///   - knobs: values of its knobs; nil for the defaults.
+  ///   - values: values of its knobs; nil for the defaults.
   ///   - backends: the forms of backend that the program offers to this device.
   /// - Throws: what the declarations throw: ``DeclarationError``, ``PCIHardwareError``.
   public func manual(

@@ -36,7 +36,7 @@ public final class NVMeDevice: PCIDevice {
 
   /// Makes the device in its state after power-on.
   ///
-  /// - Throws: ``KnobError`` for a storage whose blocks are longer than `block-size`, for one that
+  /// - Throws: `KnobError` for a storage whose blocks are longer than `block-size`, for one that
   ///   takes a single connection where there are `queue-threads`, and for `doorbells=mapped` on a
   ///   loop that does not always poll.
   public init(_ function: PCIFunction) throws {

@@ -11,7 +11,8 @@ public protocol IORegionPort: AnyObject, Sendable {
   ///
   /// `.interrupted` says that a signal ended the wait: call again with the same command and the same
   /// `progress` to go on with the same access. It is never sent twice. Progress that is dropped
-  /// instead leaves an access behind whose response goes to nobody.
+  /// instead leaves an access behind whose response goes to nobody. A port that waits for the device
+  /// without sleeping notices no signal meanwhile; its type says so.
   /// - Parameter progress: fresh, or what an interrupted call left. One thread at a time.
   func perform(
     _ command: IORegionCommand, _ progress: inout IORegionProgress

@@ -98,7 +98,9 @@ public final class MailboxPort: IORegionPort {
 
   // MARK: One access
 
-  /// Carries an access out; see ``IORegionPort/perform(_:_:)``.
+  /// Carries an access out; see ``IORegionPort/perform(_:_:)``. With ``PollingMode/always`` a signal
+  /// interrupts only the wait for other threads' accesses: the device is waited for until it
+  /// responds or the time is over.
   public func perform(
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {

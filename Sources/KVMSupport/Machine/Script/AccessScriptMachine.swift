@@ -46,7 +46,7 @@ public final class AccessScriptMachine: Sendable {
   /// Runs a script on a CPU to its end.
   ///
   /// - Parameters:
-  ///   - cpu: the CPU's number. The calling thread runs it.
+  ///   - index: the CPU's number. The calling thread runs it.
   ///   - handler: what each exit is given to, but for the one at the script's end. It completes
   ///     reads, and answers whether to go on.
   /// - Returns: how the script ended; nil when the handler ended it.
