@@ -45,8 +45,12 @@ bench: build
 manual: build
 	.build/release/vfio-user devices --format markdown
 
+# The documentation of the libraries, by the DocC of the toolchain.
+docs: prerequisites
+	Scripts/documentation
+
 prerequisites:
 	@Scripts/prerequisites
 
 clean:
-	rm -rf .build .build-address .build-thread
+	rm -rf .build .build-address .build-thread .build-guest Benchmarks/.build
