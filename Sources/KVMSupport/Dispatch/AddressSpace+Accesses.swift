@@ -73,10 +73,11 @@ extension AddressSpace {
   ) -> Bool {
     switch entry.target {
     case .part(let part, let window):
+      let failureCount = window.failureCount
       do {
         progress.finish(
           count, try part.access(at: offset, byteCount: count, value: value))
-        if part.isAnswered { window.noteAnswer() }
+        if part.isAnswered { window.noteAnswer(since: failureCount) }
         if let changes = window.changes, changes.isPending { changes.settle() }
       } catch {
         progress.finish(count, value == nil ? .max : 0)

@@ -44,6 +44,8 @@ public final class RegionWindow: @unchecked Sendable {
   /// Whether something is in `reported` that an answer takes out; changed with the lock held. A hint for
   /// who holds no lock, and who may come a moment late.
   private let isFailing = Atomic<Bool>(false)
+  /// How many messages have failed; changed with the lock held.
+  private let failures = Atomic<Int>(0)
   private let lock = ConditionLock()
 
   /// Makes a window that is placed nowhere yet.
@@ -135,16 +137,27 @@ public final class RegionWindow: @unchecked Sendable {
     // A device that refuses an access answers for itself.
     guard error.code != .rejected, error.code != .shortTransfer else { return false }
     return lock.withLock {
-      if error.code != .memoryLost { isFailing.store(true, ordering: .relaxed) }
+      if error.code != .memoryLost {
+        isFailing.store(true, ordering: .relaxed)
+        failures.wrappingAdd(1, ordering: .relaxed)
+      }
       return reported.insert(error.code).inserted
     }
   }
 
-  /// A message was answered: the next failure is news again. Lost memory does not come back by that.
+  /// How many messages have failed so far; for `noteAnswer(since:)`.
   @inline(__always)
-  func noteAnswer() {
+  var failureCount: Int { failures.load(ordering: .relaxed) }
+
+  /// A message was answered: the next failure is news again. Lost memory does not come back by that.
+  ///
+  /// - Parameter count: the failures when the message was sent. An answer from before the last one, which
+  ///   is only told of now, says nothing of the time after it.
+  @inline(__always)
+  func noteAnswer(since count: Int) {
     guard isFailing.load(ordering: .relaxed) else { return }
     lock.withLock {
+      guard failures.load(ordering: .relaxed) == count else { return }
       reported = reported.filter { $0 == .memoryLost }
       isFailing.store(false, ordering: .relaxed)
     }
