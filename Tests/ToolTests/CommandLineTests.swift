@@ -49,7 +49,7 @@ import VFIOUser
     Mistake("serve nvme --socket-path x --namespace nbd:nbd://localhost:1", 1, "nbd://localhost:1"),
     Mistake("serve edu --socket-path /nonexistent/x", 1, "make its folder first"),
     Mistake("serve edu --socket-path \(String(repeating: "x", count: 200))", 1, "107 bytes"),
-    Mistake("serve edu --fd 200", 1, "pass a listening or a connected UNIX socket"),
+    Mistake("serve edu --fd 1000000", 1, "pass a listening or a connected UNIX socket"),
     Mistake("serve edu --fd 0", 1, "pass a listening or a connected UNIX socket"),
     Mistake("devices none", 64, "choose one of: edu"),
     Mistake("devices --format pdf", 64, "'text', 'markdown' or 'json'"),

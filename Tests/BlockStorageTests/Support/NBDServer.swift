@@ -37,15 +37,20 @@ final class NBDServer {
       throw Errno(rawValue: error)
     }
     // The socket is there a moment before anyone listens on it.
-    for _ in 0..<1000 {
+    for _ in 0..<12_000 {
       if isListening { return }
+      var status: CInt = 0
+      if waitpid(process, &status, WNOHANG) == process {
+        process = 0
+        throw Errno.noSuchProcess
+      }
       usleep(5000)
     }
     throw Errno.timedOut
   }
 
   private var isListening: Bool {
-    let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)

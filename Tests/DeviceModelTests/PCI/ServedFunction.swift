@@ -1,3 +1,4 @@
+import CVFIOUserLinux
 import Foundation
 import Logging
 import Testing
@@ -18,7 +19,7 @@ final class ServedFunction {
   ) throws {
     var ends: [CInt] = [-1, -1]
     // Safety: the array has room for the two descriptors that the call writes.
-    let result = unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+    let result = unsafe cvfu_socket_pair(&ends)
     try #require(result == 0)
     let serverEnd = ends[0]
     let loop = try EventLoop(polling: .never)
@@ -36,6 +37,8 @@ final class ServedFunction {
       }
       finished.signal()
     }
+    var clientOptions = clientOptions
+    clientOptions.timeout = .seconds(60)
     client = try DeviceClient.connect(
       adopting: OwnedDescriptor(adopting: ends[1]), options: clientOptions)
   }

@@ -1,3 +1,4 @@
+import CVFIOUserLinux
 import Foundation
 import Logging
 import Testing
@@ -21,7 +22,7 @@ final class ServedBench {
   ) throws {
     var ends: [CInt] = [-1, -1]
     // Safety: the array has room for the two descriptors that the call writes.
-    let result = unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends)
+    let result = unsafe cvfu_socket_pair(&ends)
     try #require(result == 0)
     let serverEnd = ends[0]
     let loop = try EventLoop(polling: .never)
@@ -43,7 +44,10 @@ final class ServedBench {
       }
       finished.signal()
     }
-    client = try DeviceClient.connect(adopting: OwnedDescriptor(adopting: ends[1]))
+    var options = ClientOptions()
+    options.timeout = .seconds(60)
+    client = try DeviceClient.connect(
+      adopting: OwnedDescriptor(adopting: ends[1]), options: options)
     peer = try Peer(socket: path)
   }
 
@@ -53,12 +57,13 @@ final class ServedBench {
     finished.wait()
   }
 
-  /// Looks again and again until `condition` holds, two seconds at most.
+  /// Looks again and again until `condition` holds, a minute at most.
   func wait(until condition: () throws -> Bool) throws {
-    for _ in 0..<2000 {
+    let end = MonotonicTime.now.advanced(by: .seconds(60))
+    while MonotonicTime.now < end {
       if try condition() { return }
       usleep(1000)
     }
-    Issue.record("the condition did not come true within two seconds")
+    Issue.record("the condition did not come true within a minute")
   }
 }

@@ -65,7 +65,7 @@ final class MixedBAR: @unchecked Sendable {
       (.lengthlessEvent, 0x310, 0, nil), (.portEvent, 0x2010, 4, nil),
     ]
     for (witness, offset, byteCount, value) in wishes {
-      let raw = eventfd(0, CInt(EFD_NONBLOCK))
+      let raw = eventfd(0, CInt(EFD_NONBLOCK | EFD_CLOEXEC))
       counters[witness] = dup(raw)
       let signal = EventDescriptorBox(
         try EventDescriptor(adopting: OwnedDescriptor(adopting: raw)))

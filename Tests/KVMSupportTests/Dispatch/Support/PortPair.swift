@@ -10,10 +10,10 @@ final class PortPair: @unchecked Sendable {
   /// A copy of the monitor's end, as a malicious server would keep one.
   let copy: CInt
 
-  init(timeout: Duration = .seconds(20), polling: PollingMode = .never) throws {
+  init(timeout: Duration = .seconds(60), polling: PollingMode = .never) throws {
     let ends = try Self.sockets()
     device = ends.device
-    copy = dup(ends.monitor)
+    copy = try Errno.checkShim(cvfu_duplicate(ends.monitor))
     port = try IORegionChannel(
       adopting: OwnedDescriptor(adopting: ends.monitor), timeout: timeout, polling: polling)
   }
@@ -27,7 +27,7 @@ final class PortPair: @unchecked Sendable {
     _ type: CInt = CInt(SOCK_SEQPACKET.rawValue)
   ) throws -> (monitor: CInt, device: CInt) {
     var ends: [CInt] = [-1, -1]
-    try #require(socketpair(AF_UNIX, type, 0, &ends) == 0)
+    try #require(socketpair(AF_UNIX, type | CInt(SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
     return (ends[0], ends[1])
   }
 
@@ -40,7 +40,7 @@ final class PortPair: @unchecked Sendable {
   func receiveBytes(isWaiting: Bool = true) -> [UInt8]? {
     if isWaiting {
       var state = pollfd(fd: device, events: Int16(POLLIN), revents: 0)
-      while poll(&state, 1, 20_000) < 0 {}
+      while poll(&state, 1, 60_000) < 0 {}
     }
     var bytes = [UInt8](repeating: 0, count: 64)
     let count = recv(device, &bytes, bytes.count, CInt(MSG_DONTWAIT))

@@ -40,13 +40,13 @@ final class TestServer: @unchecked Sendable {
       }
       made.event.signal()
     }
-    _ = made.event.wait(timeout: .seconds(20))
+    _ = made.event.wait(timeout: .seconds(60))
   }
 
   /// Connects a client, after the one before has gone.
   func connect(_ options: ClientOptions) throws(ClientError) -> DeviceClient {
     var ends: [CInt] = [-1, -1]
-    guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
+    guard unsafe cvfu_socket_pair(&ends) == 0 else {
       throw ClientError(.systemCall, .ioError, "no socket pair")
     }
     let end = ends[0]
@@ -68,7 +68,7 @@ final class TestServer: @unchecked Sendable {
       begun?.event.signal()
       _ = release.event.wait(timeout: .seconds(300))
     }
-    _ = begun?.event.wait(timeout: .seconds(20))
+    _ = begun?.event.wait(timeout: .seconds(60))
   }
 
   /// Ends the thread, and the connection with it: the server has died.
@@ -81,7 +81,7 @@ final class TestServer: @unchecked Sendable {
       }
       server?.stop { done?.event.signal() }
     }
-    _ = done?.event.wait(timeout: .seconds(20))
+    _ = done?.event.wait(timeout: .seconds(60))
     thread.end()
   }
 
