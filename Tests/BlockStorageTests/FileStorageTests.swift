@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 /// Every test runs on each engine, and on a disk and a file system in memory.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct FileStorageTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct FileStorageTests {
   struct Setting: CustomTestStringConvertible, Sendable {
     var engine: FileStorageOptions.Engine
     var place = TestFile.Place.disk
@@ -152,7 +152,7 @@ import Testing
       #expect(rig.submit(request) == .pending)
     }
     rig.channel.kick()
-    let end = ContinuousClock.now + .seconds(10)
+    let end = ContinuousClock.now + .seconds(60)
     while rig.ends.count < count, ContinuousClock.now < end { _ = rig.channel.poll() }
     #expect(rig.ends.count == count)
     #expect(!rig.wasCalledEarly)

@@ -6,7 +6,7 @@ import VFIOUser
 @testable import NVMeDriver
 
 /// Many commands at a time.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct QueuePairTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct QueuePairTests {
   @Test(
     "I20: every command of every queue ends once, and with its own data",
     arguments: [NVMeDoorbells.trapped, .shadow, .ioregionfd], [0, 2])
@@ -39,7 +39,7 @@ import VFIOUser
         }
         try pair.ring()
         ended.removeAll()
-        try #require(try pair.reap(into: &ended, timeout: .seconds(10)) > 0)
+        try #require(try pair.reap(into: &ended, timeout: .seconds(60)) > 0)
         for completion in ended {
           #expect(completion.status == .success)
           #expect(open.remove(completion.tag) != nil, "command \(completion.tag) ended twice")
@@ -184,10 +184,10 @@ import VFIOUser
         // By the interrupt itself, every other time: the pair would also look without one. What an
         // earlier round left of it does not count.
         while round % 2 == 0, ended.isEmpty {
-          try #require(try #require(pair.interrupt).wait(timeout: .seconds(10)) != nil)
+          try #require(try #require(pair.interrupt).wait(timeout: .seconds(60)) != nil)
           try pair.reap(into: &ended)
         }
-        if ended.isEmpty { #expect(try pair.reap(into: &ended, timeout: .seconds(10)) == 1) }
+        if ended.isEmpty { #expect(try pair.reap(into: &ended, timeout: .seconds(60)) == 1) }
         #expect(ended.map(\.tag) == [round])
       }
     }
@@ -213,7 +213,7 @@ import VFIOUser
           for round in 0..<200 {
             let block = (index * 701 + round * 37) % 1000
             let read = namespace.command(.read, block: UInt64(block), count: 16)
-            let end = try? pair.execute(read, data: buffer, timeout: .seconds(20))
+            let end = try? pair.execute(read, data: buffer, timeout: .seconds(60))
             #expect(end?.status == .success)
             let place = block * 512
             #expect((try? buffer.read()) == Array(bytes[place..<(place + 8192)]))

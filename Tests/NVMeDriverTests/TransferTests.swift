@@ -4,7 +4,7 @@ import Testing
 import VFIOUser
 
 /// Moving blocks.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct TransferTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct TransferTests {
   @Test("E4: transfers of any length come back as they went, PRP lists and pieces included")
   func lengths() throws {
     let disk = try ServedDisk()
@@ -32,12 +32,12 @@ import VFIOUser
     let bytes = pattern(byteCount, seed: 3)
     try data.write(bytes)
     let write = namespace.command(.write, block: 5, count: byteCount / 512)
-    #expect(try pair.execute(write, data: data, timeout: .seconds(10)).status == .success)
+    #expect(try pair.execute(write, data: data, timeout: .seconds(60)).status == .success)
     #expect(try controller.read(namespace, block: 5, count: byteCount / 512) == bytes)
     // What lies around the memory of a read stays as it is.
     try memory.write([UInt8](repeating: 0xee, count: memory.byteCount))
     let read = namespace.command(.read, block: 5, count: byteCount / 512)
-    #expect(try pair.execute(read, data: data, timeout: .seconds(10)).status == .success)
+    #expect(try pair.execute(read, data: data, timeout: .seconds(60)).status == .success)
     #expect(try data.read() == bytes)
     #expect(
       try memory.read(at: 0, byteCount: offset) == [UInt8](repeating: 0xee, count: offset))
@@ -56,7 +56,7 @@ import VFIOUser
     try controller.deallocate(namespace, block: 8, count: 8)
     let pair = try controller.makeQueuePair(entryCount: 4)
     let zero = namespace.command(.writeZeroes, block: 32, count: 3)
-    #expect(try pair.execute(zero, timeout: .seconds(10)).status == .success)
+    #expect(try pair.execute(zero, timeout: .seconds(60)).status == .success)
     var expected = bytes
     for index in 8 * 512..<16 * 512 { expected[index] = 0 }
     for index in 32 * 512..<35 * 512 { expected[index] = 0 }
@@ -75,10 +75,10 @@ import VFIOUser
     let data = try controller.makeBuffer(byteCount: bytes.count)
     let entry = namespace.command(.compare, block: 3, count: count)
     try data.write(bytes)
-    #expect(try pair.execute(entry, data: data, timeout: .seconds(10)).status == .success)
+    #expect(try pair.execute(entry, data: data, timeout: .seconds(60)).status == .success)
     bytes[bytes.count - 1] ^= 1
     try data.write(bytes)
-    #expect(try pair.execute(entry, data: data, timeout: .seconds(10)).status ~= .compareFailure)
+    #expect(try pair.execute(entry, data: data, timeout: .seconds(60)).status ~= .compareFailure)
   }
 
   @Test("A namespace does not see what is written to another")

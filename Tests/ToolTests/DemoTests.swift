@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 /// `vfio-user demo`.
-@Suite(.timeLimit(.minutes(1))) struct DemoTests {
+@Suite(.timeLimit(.minutes(10))) struct DemoTests {
   @Test("E4: the demo drives edu and nvme in processes of their own and leaves nothing behind")
   func demo() throws {
     let folder = TemporaryFolder()

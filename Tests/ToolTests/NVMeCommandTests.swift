@@ -4,7 +4,7 @@ import Testing
 import VFIOUser
 
 /// `vfio-user nvme`: a driver for people, against a served device.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct NVMeCommandTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct NVMeCommandTests {
   private func serve(_ arguments: String = "--namespace memory:4M") throws -> Server {
     try Server("nvme", arguments.split(separator: " ").map(String.init))
   }

@@ -6,7 +6,7 @@ import Testing
 import VFIOUser
 
 /// A disk's process is killed in the middle of writes, and another one serves the file.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct NVMeKillTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct NVMeKillTests {
   @Test(
     "What was flushed, or written with FUA, survives kill -9, whatever was in flight",
     arguments: ["auto", "threads"], [0, 2])
@@ -40,7 +40,7 @@ import VFIOUser
       }
       killer.join()
       #expect(error?.code == .connection)
-      #expect(server.program.process.wait(timeout: .seconds(10)) == .killed(SIGKILL))
+      #expect(server.program.process.wait(timeout: .seconds(60)) == .killed(SIGKILL))
       // The driver is done for, and says so at once.
       #expect(throws: NVMeDriverError.self) { try controller.status() }
       #expect(throws: NVMeDriverError.self) { try controller.reset() }
@@ -50,13 +50,14 @@ import VFIOUser
 
   @Test("A tool whose server is killed ends with one line")
   func tool() throws {
-    let server = try Server("nvme", ["--namespace", "null:1G"])
+    let server = try Server("nvme", ["--namespace", "null:1G", "--log-level", "info"])
     let bench = try Program(
       "vfio-user", ["nvme", "bench", server.path, "--seconds", "60", "--depth", "8"])
-    // It has begun once a second client finds no room.
-    usleep(300_000)
+    // The first connection was to see whether the server is there.
+    #expect(server.program.waits { $0.errors.ranges(of: "client connected").count >= 2 })
+    usleep(100_000)
     server.program.end(SIGKILL)
-    #expect(bench.process.wait(timeout: .seconds(20)) == .exited(1))
+    #expect(bench.process.wait(timeout: .seconds(60)) == .exited(1))
     #expect(bench.outcome.errorLines.count == 1, "\(bench.outcome.errors)")
     #expect(bench.outcome.errors.hasPrefix("vfio-user: nvme: "), "\(bench.outcome.errors)")
   }

@@ -4,7 +4,7 @@ import Testing
 import VFIOUser
 
 /// `vfio-user probe` against servers of every kind.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct ProbeTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ProbeTests {
   @Test("probe prints identity, regions, interrupts and decoded configuration space")
   func text() throws {
     let server = try Server()

@@ -82,9 +82,9 @@ final class StorageRig: BlockRequestOwner {
     return channel.submit(request)
   }
 
-  /// Runs the loop until `condition` holds, for ten seconds at most.
+  /// Runs the loop until `condition` holds, for a minute at most.
   func wait(until condition: () -> Bool) throws {
-    let end = ContinuousClock.now + .seconds(10)
+    let end = ContinuousClock.now + .seconds(60)
     while !condition(), ContinuousClock.now < end { try loop.runOnce(timeout: .milliseconds(20)) }
     try #require(condition(), "it takes too long")
   }

@@ -163,7 +163,7 @@ struct PCIPathTests {
     #expect(unsafe send(descriptor, &bytes, 32, 0) == 32)
     var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
     // Safety: one element; the array has 32 bytes.
-    try #require(unsafe poll(&state, 1, 20_000) == 1)
+    try #require(unsafe poll(&state, 1, 60_000) == 1)
     try #require(unsafe recv(descriptor, &bytes, 32, 0) == 32)
     return try IORegionResponse(decoding: bytes.rawSpan).data
   }
@@ -226,7 +226,7 @@ struct PCIPathTests {
       } catch {}
       done.event.signal()
     }
-    #expect(done.event.wait(timeout: .seconds(20)) != nil)
+    #expect(done.event.wait(timeout: .seconds(60)) != nil)
     #expect(errors.value.withLock { $0 } == [])
     let entries = try served.client.ioDescriptors(region: region).entries
     #expect(entries.map(\.offset.rawValue) == [0x1008])

@@ -71,13 +71,14 @@ final class EduBench {
 
   func setCommand(_ command: PCICommand) throws { try store(4, command.rawValue, region: 7) }
 
-  /// Runs the loop until `condition` holds, a second at most.
+  /// Runs the loop until `condition` holds, a minute at most.
   func wait(until condition: () throws -> Bool) throws {
-    for _ in 0..<1000 {
+    let end = MonotonicTime.now.advanced(by: .seconds(60))
+    while MonotonicTime.now < end {
       if try condition() { return }
       try loop.runOnce(timeout: .milliseconds(1))
     }
-    Issue.record("the condition did not come true within a second")
+    Issue.record("the condition did not come true within a minute")
   }
 
   /// Does one transfer and waits for its end.

@@ -58,7 +58,6 @@ struct SlowBackendTests {
     try bench.write("a")
     let answer = try bench.readLineStatusLate()
     #expect(answer.isDeferred)
-    try bench.run(for: .milliseconds(10))
     #expect(answer.value == nil)
     bench.backend.makeRoom()
     #expect(answer.value == 0x60)
@@ -74,8 +73,6 @@ struct SlowBackendTests {
     let elapsed = MonotonicTime.now.nanoseconds - start.nanoseconds
     #expect(answer.value == 0x00)
     #expect(elapsed >= 95_000_000)
-    // The machine may be busy; QEMU's own limit is 5 s.
-    #expect(elapsed < 1_000_000_000)
   }
 
   @Test("Q5: a read of LSR does not wait where there is something to report")

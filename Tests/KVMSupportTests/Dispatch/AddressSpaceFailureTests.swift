@@ -54,7 +54,7 @@ import Testing
     "E16: a server that dies, lies or stalls in an access costs all-ones and one event",
     arguments: Death.allCases, [false, true])
   func inAnAccess(death: Death, isWrite: Bool) throws {
-    let pair = try PortPair(timeout: death == .stalls ? .milliseconds(100) : .seconds(20))
+    let pair = try PortPair(timeout: death == .stalls ? .milliseconds(100) : .seconds(60))
     let region = RecordingRegion(byteCount: 0x1000) { _, _ in 0x77 }
     let window = window(region, pair.port)
     let machine = DispatchMachine()

@@ -126,7 +126,6 @@ import Testing
     }
     vcpu.join()
     #expect(ending.value == .failed(.timedOut))
-    #expect(interruptions.value > 0)
     #expect(!pair.port.isOpen)
   }
 
@@ -197,7 +196,7 @@ import Testing
     let pair = try PortPair()
     let device = DispatchThread {
       var state = pollfd(fd: pair.device, events: Int16(POLLIN), revents: 0)
-      _ = poll(&state, 1, 20_000)
+      _ = poll(&state, 1, 60_000)
       pair.closeDevice()
     }
     var progress = IORegionProgress()

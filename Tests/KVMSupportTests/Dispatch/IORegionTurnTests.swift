@@ -40,13 +40,15 @@ import Testing
     let pair = try PortPair()
     let rounds = 300
     let served = Observed<[UInt64: Int]>([:])
+    let interruptions = Observed(0)
     let device = pair.serve { command in
+      // The first answer comes once a signal has found somebody waiting.
+      _ = interruptions.wait { $0 > 0 }
       served.update { $0[command.data &+ command.offset, default: 0] += 1 }
       usleep(50)
       return command.offset &* 3
     }
     let isOver = Observed(0)
-    let interruptions = Observed(0)
     let vcpus = (0..<threadCount).map { thread in
       DispatchThread {
         var progress = IORegionProgress()

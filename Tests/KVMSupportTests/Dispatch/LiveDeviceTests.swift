@@ -205,7 +205,7 @@ import Testing
   @Test("E16: the server goes while vCPUs access: each access ends, and the monitor hears of it")
   func death() throws {
     let device = try LiveDevice(Self.paths)
-    let client = try device.connect { $0.timeout = .seconds(2) }
+    let client = try device.connect()
     let region = try client.region(at: 0)
     let window = RegionWindow(region: region, plan: try RegionPlan(asking: region))
     let machine = DispatchMachine()

@@ -25,11 +25,13 @@ import Testing
     let first = try LiveDevice(Self.paths)
     let path = Observed(first.socketPath)
     let restored = Observed(0)
+    var options = ClientOptions()
+    options.timeout = .seconds(60)
     let client = try ReconnectingClient.connect(
-      policy: .reconnect(),
+      options: options, policy: .reconnect(within: .seconds(60)),
       onEvent: { if case .restored = $0 { restored.update { $0 += 1 } } }
     ) { () throws(ClientError) in
-      try DeviceClient.openSocket(path.value, timeout: .seconds(5))
+      try DeviceClient.openSocket(path.value, timeout: .seconds(60))
     }
     let region = try client.region(at: 0)
     let window = RegionWindow(region: region, plan: try Self.plan(client))

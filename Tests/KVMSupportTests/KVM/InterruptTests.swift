@@ -3,7 +3,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("Interrupts into a guest", .enabled(if: kvmIsHere), .timeLimit(.minutes(3)))
+@Suite("Interrupts into a guest", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
 struct InterruptTests {
   let machine: AccessScriptMachine
   /// Where the scripts tell that they have come so far.
@@ -136,7 +136,7 @@ struct InterruptTests {
       case .portWrite(step, 0, _): raise.signal()
       case .memoryWrite(acknowledge, _, _): reasons -= 1
       case .portWrite(step, _, _):
-        guard ended.wait(timeout: .seconds(30)) != nil else { return false }
+        guard ended.wait(timeout: .seconds(60)) != nil else { return false }
         ends += 1
         if reasons > 0 { raise.signal() }
       case .interrupted: break

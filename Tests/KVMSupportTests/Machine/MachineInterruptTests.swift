@@ -4,7 +4,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// How devices' interrupts reach the guest.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct MachineInterruptTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct MachineInterruptTests {
   private static let window: UInt64 = 0xe000_0000
   private static let vector: UInt8 = 0x51
 

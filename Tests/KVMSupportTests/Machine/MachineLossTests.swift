@@ -5,7 +5,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// What becomes of a guest whose devices die.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct MachineLossTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct MachineLossTests {
   private static let window: UInt64 = 0xe000_0000
   private static let none = UInt64(UInt32.max)
 
@@ -67,7 +67,7 @@ import VFIOUser
     arguments: TestMachine.engines)
   func stall(_ engine: MachineOptions.Engine) throws {
     let test = try TestMachine(engine)
-    let (device, _) = try test.attach(SilentDevice.self, timeout: .milliseconds(300))
+    let (device, _) = try test.attach(SilentDevice.self, timeout: .seconds(3))
     var script = AccessScript()
     script.place(slot: 1, [0: Self.window])
     script.read(Self.window, into: 0)

@@ -4,7 +4,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// One BAR that is reached in every way.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct MachinePathTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct MachinePathTests {
   private static let window: UInt64 = 0xe000_0000
 
   /// A port of the machine that does something while the guest waits.

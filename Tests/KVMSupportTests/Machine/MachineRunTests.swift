@@ -4,7 +4,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// How a guest runs and ends.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct MachineRunTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct MachineRunTests {
   @Test("The exit port gives the status, and the console prints", arguments: TestMachine.engines)
   func exits(_ engine: MachineOptions.Engine) throws {
     let test = try TestMachine(engine)

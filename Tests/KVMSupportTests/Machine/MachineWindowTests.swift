@@ -4,7 +4,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// Where devices' windows are, and who answers there.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct MachineWindowTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct MachineWindowTests {
   private static let window: UInt64 = 0xe000_0000
 
   @Test(

@@ -156,12 +156,12 @@ final class ModelRun {
   /// Waits for a command of a pair to end, by its interrupt if it has one.
   private func wait(for pair: NVMeQueuePair, _ ended: inout [NVMeCompletion]) throws {
     if let interrupt = pair.interrupt {
-      if interrupt.wait(timeout: .seconds(15)) != nil { return }
+      if interrupt.wait(timeout: .seconds(60)) != nil { return }
       guard try pair.reap(into: &ended) == 0 else {
         throw ModelMismatch(
           description: "queue \(pair.identifier) ended commands without an interrupt")
       }
-    } else if try pair.reap(into: &ended, timeout: .seconds(15)) > 0 {
+    } else if try pair.reap(into: &ended, timeout: .seconds(60)) > 0 {
       return
     }
     throw ModelMismatch(
@@ -285,7 +285,7 @@ final class ModelRun {
     command.data = data
     command.sources = [model.sectors(blocks)]
     command.returnsData = true
-    let end = try pairs[0].execute(command.entry, data: data, timeout: .seconds(15))
+    let end = try pairs[0].execute(command.entry, data: data, timeout: .seconds(60))
     try command.settle(end, in: &models[index])
   }
 

@@ -19,7 +19,7 @@ final class HeldStorage: BlockStorage, @unchecked Sendable {
 
   /// Waits until so many requests have arrived.
   func waits(for count: Int) -> Bool {
-    for _ in 0..<10_000 {
+    for _ in 0..<60_000 {
       if self.count >= count { return true }
       usleep(1000)
     }

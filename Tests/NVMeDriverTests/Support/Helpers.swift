@@ -56,11 +56,11 @@ extension NVMeNamespaceInfo {
 }
 
 extension NVMeQueuePair {
-  /// Reaps until so many commands have ended, or a wait of ten seconds brings none.
+  /// Reaps until so many commands have ended, or a wait of a minute brings none.
   func reap(_ count: Int) throws -> [NVMeCompletion] {
     var ended: [NVMeCompletion] = []
     while ended.count < count {
-      guard try reap(into: &ended, timeout: .seconds(10)) > 0 else { break }
+      guard try reap(into: &ended, timeout: .seconds(60)) > 0 else { break }
     }
     return ended
   }

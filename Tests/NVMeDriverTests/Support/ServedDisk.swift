@@ -97,7 +97,7 @@ final class ServedDisk {
 
   /// A driver of the device.
   func attach(
-    _ doorbells: NVMeDoorbells = .auto, timeout: Duration = .seconds(20),
+    _ doorbells: NVMeDoorbells = .auto, timeout: Duration = .seconds(60),
     memoryByteCount: Int = 16 << 20, sharesMemory: Bool = true
   ) throws -> NVMeController {
     var options = NVMeDriverOptions()

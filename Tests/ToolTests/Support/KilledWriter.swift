@@ -58,7 +58,7 @@ struct KilledWriter {
       do {
         for pair in pairs { try pair.ring() }
         for pair in pairs { try pair.reap(into: &completions) }
-        if completions.isEmpty { try pairs[0].reap(into: &completions, timeout: .seconds(20)) }
+        if completions.isEmpty { try pairs[0].reap(into: &completions, timeout: .seconds(60)) }
       } catch {
         // What the device told of before it went holds.
         for pair in pairs { _ = try? pair.reap(into: &completions) }

@@ -34,7 +34,7 @@ final class Program {
     process = try ChildProcess(Self.folderOfPrograms + "/" + name, arguments, descriptors: all)
   }
 
-  /// Runs a program to its end, at most 20 seconds; it reads `input`.
+  /// Runs a program to its end, at most two minutes; it reads `input`.
   static func run(
     _ name: String = "vfio-user", _ arguments: [String], input: String? = nil
   ) throws -> Outcome {
@@ -48,7 +48,7 @@ final class Program {
     }
     defer { for descriptor in descriptors.values { close(descriptor) } }
     let program = try Program(name, arguments, in: folder, descriptors: descriptors)
-    program.process.wait(timeout: .seconds(20))
+    program.process.wait(timeout: .seconds(120))
     return program.outcome
   }
 
@@ -59,20 +59,26 @@ final class Program {
       errors: contents(folder / "errors") ?? "")
   }
 
-  /// Waits until standard error holds `text`, at most 10 seconds.
-  func waits(for text: String) -> Bool {
-    for _ in 0..<2000 {
-      if outcome.errors.contains(text) { return true }
-      if process.wait(timeout: .milliseconds(5)) != nil { return outcome.errors.contains(text) }
+  /// Waits until `condition` holds, at most a minute and no longer than the program runs.
+  func waits(until condition: (Outcome) -> Bool) -> Bool {
+    for _ in 0..<12_000 {
+      if condition(outcome) { return true }
+      if process.wait(timeout: .milliseconds(5)) != nil { return condition(outcome) }
     }
     return false
   }
+
+  /// Waits until standard output holds `text`.
+  func prints(_ text: String) -> Bool { waits { $0.output.contains(text) } }
+
+  /// Waits until standard error holds `text`.
+  func waits(for text: String) -> Bool { waits { $0.errors.contains(text) } }
 
   /// Ends it with SIGTERM and waits.
   @discardableResult
   func end(_ signal: CInt = SIGTERM) -> ChildProcess.Ending? {
     process.send(signal)
-    return process.wait(timeout: .seconds(10))
+    return process.wait(timeout: .seconds(60))
   }
 
   /// Where the programs are: beside the program that runs the tests.

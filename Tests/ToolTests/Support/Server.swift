@@ -24,14 +24,18 @@ final class Server {
   struct NotReady: Error { var errors: String }
 
   /// Connects a client.
-  func connect() throws -> DeviceClient { try DeviceClient.connect(path: path) }
+  func connect() throws -> DeviceClient {
+    var options = ClientOptions()
+    options.timeout = .seconds(60)
+    return try DeviceClient.connect(path: path, options: options)
+  }
 
   /// Waits until a connection is accepted.
   ///
   /// Does not look at what the program logs, since that depends on the level.
   private func becomesReady() -> Bool {
-    for _ in 0..<2000 {
-      if let client = try? DeviceClient.connect(path: path) {
+    for _ in 0..<12_000 {
+      if let client = try? connect() {
         client.close()
         return true
       }

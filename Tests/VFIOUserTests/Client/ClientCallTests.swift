@@ -216,7 +216,7 @@ import Testing
     let server = try FakeServer { end in
       try end.greet()
       try end.answerPlainRegion()
-      while let message = try end.next(timeout: .seconds(5)) {
+      while let message = try end.next(timeout: .seconds(60)) {
         let low = Array(message.payload.prefix(4))
         try end.reply(to: message, FakeServer.readReply(message, low))
       }

@@ -21,11 +21,11 @@ final class DescriptorWitness {
     writer = OwnedDescriptor(adopting: ends[1])
   }
 
-  /// Closes the own copy, and waits a moment for others to be closed; false when one stays open.
+  /// Closes the own copy, and waits for others to be closed; false when one stays open for long.
   func isOnlyHolder() -> Bool {
     reader = nil
     var state = pollfd(fd: writer.rawValue, events: 0, revents: 0)
     // Safety: one element, for the time of the call.
-    return unsafe poll(&state, 1, 2000) == 1
+    return unsafe poll(&state, 1, 60_000) == 1
   }
 }

@@ -16,8 +16,8 @@ final class FakeServer {
       peer = try TestPeer(adopting: socket)
     }
 
-    /// The next message, or nil when none comes within two seconds or the client is gone.
-    func next(timeout: Duration = .seconds(2)) throws -> TestPeer.Message? {
+    /// The next message, or nil when none comes for long or the client is gone.
+    func next(timeout: Duration = .seconds(60)) throws -> TestPeer.Message? {
       let deadline = MonotonicTime.now.advanced(by: timeout)
       while true {
         if let message = try peer.receive() { return message }
@@ -47,7 +47,14 @@ final class FakeServer {
 
     /// Answers the two commands that every client begins with.
     func greet(_ info: DeviceInfo = FakeServer.info, capabilities: Capabilities? = nil) throws {
-      let version = try expect(.version)
+      try greet(answering: try expect(.version), info, capabilities: capabilities)
+    }
+
+    /// Answers the first command, and the second.
+    func greet(
+      answering version: TestPeer.Message, _ info: DeviceInfo = FakeServer.info,
+      capabilities: Capabilities? = nil
+    ) throws {
       let request = try VersionMessage(decoding: version.payload.rawSpan)
       let answer = try Negotiation.serverReply(
         to: request, offering: capabilities ?? FakeServer.capabilities)
@@ -90,9 +97,9 @@ final class FakeServer {
     }
   }
 
-  /// Connects a client; short timeouts keep tests of silence short.
+  /// Connects a client; see `DeviceClient.limitWaits` for tests of silence.
   func connect(
-    timeout: Duration = .seconds(2), _ configure: (inout ClientOptions) -> Void = { _ in }
+    timeout: Duration = .seconds(60), _ configure: (inout ClientOptions) -> Void = { _ in }
   ) throws -> DeviceClient {
     var options = ClientOptions()
     options.timeout = timeout
@@ -105,13 +112,24 @@ final class FakeServer {
 
   /// A reply to a region read.
   static func readReply(_ message: TestPeer.Message, _ data: [UInt8]) -> [UInt8] {
-    Array(message.payload.prefix(12)) + [UInt8(data.count), 0, 0, 0] + data
+    Array(message.payload.prefix(12))
+      + [UInt8(data.count & 0xff), UInt8(data.count >> 8), 0, 0] + data
   }
 }
 
 extension TestPeer {
   /// Whether the other side has closed the stream and nothing is left to read.
   var isAtEnd: Bool { channel.hasPeerHungUp && channel.receive() == .ended }
+}
+
+extension DeviceClient {
+  /// Has each wait from now on end after `timeout`: the greeting took as long as the machine needs.
+  ///
+  /// To be called while nobody else uses the client.
+  func limitWaits(to timeout: Duration) {
+    options.timeout = timeout
+    do { try channel.enableBlockingReceive(timeout: timeout) } catch { Issue.record("\(error)") }
+  }
 }
 
 /// The error that a closure throws.

@@ -47,7 +47,7 @@ final class LiveServer {
         Issue.record("the server failed: \(error)")
       }
     }
-    let deadline = MonotonicTime.now.advanced(by: .seconds(5))
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
     inside.isReady.lock()
     while !inside.listening, inside.isReady.wait(until: deadline) {}
     let isListening = inside.listening
@@ -57,6 +57,7 @@ final class LiveServer {
 
   func connect(_ configure: (inout ClientOptions) -> Void = { _ in }) throws -> DeviceClient {
     var options = ClientOptions()
+    options.timeout = .seconds(60)
     configure(&options)
     return try DeviceClient.connect(path: path, options: options)
   }
@@ -74,7 +75,7 @@ final class LiveServer {
         done.broadcast()
       }
     }
-    let deadline = MonotonicTime.now.advanced(by: .seconds(5))
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
     done.lock()
     while !flag.isSet, done.wait(until: deadline) {}
     let isSet = flag.isSet

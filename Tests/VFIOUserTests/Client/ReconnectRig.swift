@@ -36,7 +36,7 @@ final class ReconnectRig: Sendable {
   func set(_ next: Next) { self.next.withLock { $0 = next } }
 
   func connect(
-    _ policy: ReconnectPolicy = .quick, timeout: Duration = .seconds(5),
+    _ policy: ReconnectPolicy = .quick, timeout: Duration = .seconds(60),
     _ configure: (inout ClientOptions) -> Void = { _ in }
   ) throws -> ReconnectingClient {
     var options = ClientOptions()
@@ -68,7 +68,7 @@ final class ReconnectRig: Sendable {
       switch found {
       case nil: throw nobody
       case .path(let path):
-        socket = try DeviceClient.openSocket(path, timeout: .seconds(2))
+        socket = try DeviceClient.openSocket(path, timeout: .seconds(60))
       case .script(let script):
         let pair = try SocketPair()
         let server = try pair.second.duplicate().release()
@@ -114,9 +114,9 @@ final class ReconnectRig: Sendable {
     events.count { if case .restored = $0 { true } else { false } }
   }
 
-  /// Waits until `condition` holds for the events, at most ten seconds.
+  /// Waits until `condition` holds for the events, at most a minute.
   func waits(_ condition: ([ConnectionEvent]) -> Bool) -> Bool {
-    let deadline = MonotonicTime.now.advanced(by: .seconds(10))
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
     change.lock()
     defer { change.unlock() }
     while !condition(events) {
@@ -143,7 +143,7 @@ final class ReconnectRig: Sendable {
 extension ReconnectPolicy {
   /// Short waits between attempts, and enough time for a busy machine.
   static var quick: ReconnectPolicy {
-    var policy = ReconnectPolicy.reconnect(within: .seconds(20))
+    var policy = ReconnectPolicy.reconnect(within: .seconds(60))
     policy.firstDelay = .milliseconds(2)
     policy.longestDelay = .milliseconds(20)
     return policy
@@ -172,7 +172,7 @@ extension FakeServer.End {
   /// A read of configuration space counts as the questions of the beginning while `answersConfiguration`.
   func serve(
     _ device: Device = Device(), until kind: Command?, answersConfiguration: Bool = true,
-    isGreeting: Bool = true, timeout: Duration = .seconds(5),
+    isGreeting: Bool = true, timeout: Duration = .seconds(60),
     noting: (TestPeer.Message) throws -> Void = { _ in }
   ) throws -> TestPeer.Message? {
     if isGreeting { try greet(device.info) }

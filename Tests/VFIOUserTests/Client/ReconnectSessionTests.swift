@@ -43,7 +43,7 @@ import Testing
     let seen = Mutex<[[DMAMapRequest]]>([[], []])
     let script: @Sendable (Int) -> ReconnectRig.Script = { number in
       { end in
-        _ = try end.serve(until: nil, timeout: .seconds(20)) { message in
+        _ = try end.serve(until: nil, timeout: .seconds(60)) { message in
           guard message.header.command == .dmaMap else { return }
           let request = try DMAMapRequest(decoding: message.payload.rawSpan)
           #expect(message.descriptors.count == (request.address.rawValue == 0x30000 ? 0 : 1))
@@ -111,7 +111,7 @@ import Testing
         isDone.store(true, ordering: .releasing)
       }
     }
-    let deadline = MonotonicTime.now.advanced(by: .seconds(5))
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
     while !isDone.load(ordering: .acquiring), MonotonicTime.now < deadline {
       try client.serve(timeout: .milliseconds(5))
     }
@@ -140,13 +140,13 @@ import Testing
       }
       #expect(interrupts.map(\.rawDescriptor) == descriptors)
       // Vectors 1 (released), 2 and 3 (masked), 4 (unmasked again), 6 (the caller's).
-      #expect(interrupts[3].wait(timeout: .seconds(5)) == 1)
-      #expect(own.wait(timeout: .seconds(5)) == 1)
+      #expect(interrupts[3].wait(timeout: .seconds(60)) == 1)
+      #expect(own.wait(timeout: .seconds(60)) == 1)
       #expect(interrupts[0...2].allSatisfy { $0.consume() == nil })
     }
     // What is pending while masked is delivered by the unmasking.
     try client.unmaskInterrupts(index: 2, start: 2)
-    #expect(interrupts[1].wait(timeout: .seconds(5)) == 1)
+    #expect(interrupts[1].wait(timeout: .seconds(60)) == 1)
     try client.disableInterrupts(index: 2)
     server = try Self.restart(rig, server)
     try server.onLoop { device in
@@ -167,10 +167,10 @@ import Testing
     for _ in 0..<2 {
       server = try Self.restart(rig, server)
       try server.onLoop { $0.services?.interrupts[0].setLevel(true) }
-      #expect(line.wait(timeout: .seconds(5)) == 1)
+      #expect(line.wait(timeout: .seconds(60)) == 1)
       unmask.signal()
       // Still asserted.
-      #expect(line.wait(timeout: .seconds(5)) == 1)
+      #expect(line.wait(timeout: .seconds(60)) == 1)
       try server.onLoop { $0.services?.interrupts[0].setLevel(false) }
       unmask.signal()
       #expect(line.wait(timeout: .milliseconds(30)) == nil)
@@ -188,11 +188,11 @@ import Testing
     try client.maskInterrupts(index: 2, start: 1)
     rig.cut()
     #expect(rig.waitsForRestorations())
-    #expect(interrupts[0].wait(timeout: .seconds(5)) == 1)
-    #expect(interrupts[2].wait(timeout: .seconds(5)) == 1)
+    #expect(interrupts[0].wait(timeout: .seconds(60)) == 1)
+    #expect(interrupts[2].wait(timeout: .seconds(60)) == 1)
     #expect(interrupts[1].consume() == nil && unmask.consume() == nil)
     try client.unmaskInterrupts(index: 2, start: 1)
-    #expect(interrupts[1].wait(timeout: .seconds(5)) == 1)
+    #expect(interrupts[1].wait(timeout: .seconds(60)) == 1)
     try client.unmaskInterrupts(index: 2, start: 1)
     #expect(interrupts[1].consume() == nil)
   }
@@ -264,7 +264,7 @@ import Testing
           var device = FakeServer.End.Device.pci
           device.configuration[4] = 7
           device.configuration[0x10] = 0xf0
-          _ = try end.serve(device, until: nil, timeout: .seconds(20))
+          _ = try end.serve(device, until: nil, timeout: .seconds(60))
         },
       ]))
     let client = try rig.connect()

@@ -51,7 +51,7 @@ import Testing
     "V10: a mailbox is served while work that posts itself keeps its loop busy",
     arguments: PollingMode.allCases)
   func flood(polling: PollingMode) throws {
-    let rig = try MailboxRig(device: polling, timeout: .seconds(20))
+    let rig = try MailboxRig(device: polling)
     let flood = Flood()
     flood.go(on: rig.thread.loop)
     defer { flood.isOver.store(true, ordering: .relaxed) }

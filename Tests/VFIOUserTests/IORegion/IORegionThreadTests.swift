@@ -87,7 +87,7 @@ import Testing
       seen.value.withLock { $0.append(UInt(pthread_self())) }
       done.event.signal()
     }
-    #expect(done.event.wait(timeout: .seconds(10)) != nil)
+    #expect(done.event.wait(timeout: .seconds(60)) != nil)
     // Signals keep no order with other accesses: they come when they come.
     try waitForNotification(on: machine.server.loop) { shown.device?.registers }
     try waitForNotification(on: machine.loops[0]) { shown.device?.remote }
@@ -105,7 +105,7 @@ import Testing
     on loop: EventLoop, of region: @escaping @Sendable () -> RecordingRegion?
   ) throws {
     let found = EventDescriptorBox(try EventDescriptor())
-    for _ in 0..<10_000 {
+    for _ in 0..<60_000 {
       loop.post {
         if region()?.accesses.contains(.notified(0x20, 4, nil)) == true { found.event.signal() }
       }
@@ -133,7 +133,7 @@ import Testing
       at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
     ) throws(Errno) {
       others.event.signal()
-      let met = mine.event.wait(timeout: .seconds(20)) != nil
+      let met = mine.event.wait(timeout: .seconds(60)) != nil
       try? bytes.store(UInt8(met ? 1 : 0), at: 0)
     }
 
@@ -225,6 +225,7 @@ import Testing
     func end() {
       isOver.store(true, ordering: .relaxed)
       thread?.join()
+      thread = nil
     }
   }
 
@@ -244,6 +245,11 @@ import Testing
       try machine.client.call(request, descriptors: [memory.rawDescriptor]).header.failure == nil)
     let answer = try machine.ask()
     let hammers = (0...1).map { Hammer(answer.ports[$0], answer.entries[$0].value) }
+    defer { for hammer in hammers { hammer.end() } }
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
+    while hammers.contains(where: { $0.answered.load(ordering: .relaxed) == 0 }),
+      MonotonicTime.now < deadline
+    { usleep(1000) }
     for round in 0..<100 {
       var waiting: Set<UInt16> = []
       for index in 0..<6 {

@@ -84,7 +84,7 @@ import Testing
         memory.storeRelaxed(UInt64.random(in: 0...1016, using: &generator), at: 24)
         memory.storeRelaxed(UInt64.random(in: 0 ... .max, using: &generator), at: 32)
       }
-      while memory.loadAcquiring(at: 128) < sequence { cvfu_pause() }
+      while memory.loadAcquiring(at: 128) < sequence { sched_yield() }
       try #require(memory.loadAcquiring(at: 128) == sequence)
     }
     let commands = try #require(try rig.onLoop { inside, _ in inside.executor?.commands })
@@ -96,7 +96,7 @@ import Testing
     for sequence in 20_001...20_100 as ClosedRange<UInt64> {
       memory.storeRelaxed(UInt64.random(in: 0 ... .max, using: &generator), at: 8)
       memory.storeInOrder(sequence, at: 0)
-      while memory.loadAcquiring(at: 128) < sequence { cvfu_pause() }
+      while memory.loadAcquiring(at: 128) < sequence { sched_yield() }
     }
     try rig.eventually { $0.hasEnded }
   }

@@ -148,7 +148,7 @@ final class TestPort {
   /// Waits for a response.
   func waitForResponse() throws -> UInt64 {
     var state = pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)
-    try #require(poll(&state, 1, 20_000) == 1)
+    try #require(poll(&state, 1, 60_000) == 1)
     let bytes = try #require(response())
     return try IORegionResponse(decoding: bytes.rawSpan).data
   }

@@ -90,7 +90,7 @@ import Testing
     let reply = try #require(try client.next())
     #expect(reply.header.messageID == number)
     #expect(reply.header.failure == .timedOut)
-    #expect(MonotonicTime.now < start.advanced(by: .seconds(3)))
+    #expect(MonotonicTime.now < start.advanced(by: .seconds(30)))
     // The answer comes too late, and harms nobody.
     let lane = client.twin ?? client.peer
     try lane.sendRaw(

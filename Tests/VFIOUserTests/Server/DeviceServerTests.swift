@@ -55,10 +55,11 @@ import Testing
       try client.peer.send(.regionRead, TestPeer.readPayload(0, 0, 4))
     }
     let isVacant = LoopConfined(EventBox(try EventDescriptor()))
-    for _ in 0..<200 where isVacant.value.event.consume() == nil {
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
+    while MonotonicTime.now < deadline {
       try server.run { if !$0.host.isOccupied { isVacant.value.event.signal() } }
+      if isVacant.value.event.consume() != nil { return }
       usleep(1000)
-      if isVacant.value.event.wait(timeout: .zero) != nil { return }
     }
     Issue.record("the dead client is still served")
   }
@@ -72,7 +73,7 @@ import Testing
     let crowd = try (0..<40).map { _ in try WaitingPeer(path: server.path) }
     #expect(try first.read(0, 0, 1) == [0])
     // Those beyond a handful are turned away without an answer.
-    #expect(try crowd[39].next(timeout: .seconds(5)) == nil)
+    #expect(try crowd[39].next() == nil)
   }
 
   @Test("A stale socket file is replaced, a live socket and any other file are left alone")

@@ -2,7 +2,7 @@ import Testing
 
 @testable import VFIOUser
 
-@Suite("Threads that run a loop", .timeLimit(.minutes(1)))
+@Suite("Threads that run a loop", .timeLimit(.minutes(10)))
 struct LoopThreadTests {
   @Test("E9: a loop that is stopped as soon as it runs ends, each time")
   func stop() throws {

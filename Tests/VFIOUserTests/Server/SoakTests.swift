@@ -83,7 +83,7 @@ import Testing
     let file = try SharedMemory(byteCount: 0x4000)
     let deadline = MonotonicTime.now.advanced(by: .milliseconds(900))
     var rounds = 0
-    while MonotonicTime.now < deadline {
+    while MonotonicTime.now < deadline || rounds <= 10 {
       rounds += 1
       if rig.end != nil { try rig.reconnect(negotiate: Bool.random(using: &random)) }
       for _ in 0..<Int.random(in: 1..<30, using: &random) {
@@ -112,7 +112,6 @@ import Testing
       }
       if Int.random(in: 0..<5, using: &random) == 0 { try rig.hangUp() }
     }
-    #expect(rounds > 10)
     rig.device.slow.replies = []
     try rig.hangUp()
     try rig.reconnect()

@@ -41,7 +41,7 @@ final class ServerThread: Sendable {
           self.server.withLock { $0 = nil }
         })
     }
-    try #require(ready.event.wait(timeout: .seconds(5)) != nil)
+    try #require(ready.event.wait(timeout: .seconds(60)) != nil)
   }
 
   /// Runs `body` on the server's thread and waits for it.
@@ -51,7 +51,7 @@ final class ServerThread: Sendable {
       if let server = server.withLock({ $0 }) { body(server.value) }
       done.value.event.signal()
     }
-    #expect(done.value.event.wait(timeout: .seconds(10)) != nil)
+    #expect(done.value.event.wait(timeout: .seconds(60)) != nil)
   }
 
   /// Stops the server and joins its thread.
@@ -74,7 +74,7 @@ final class WaitingPeer {
   init(path: String) throws {
     var result = cvfu_connect(path)
     // A crowd fills the queue of connections faster than a busy server empties it.
-    for _ in 0..<5000 where result == -EAGAIN {
+    for _ in 0..<60_000 where result == -EAGAIN {
       usleep(1000)
       result = cvfu_connect(path)
     }
@@ -87,7 +87,7 @@ final class WaitingPeer {
   deinit { peer.channel.shutDown() }
 
   /// The next message, serving the server's DMA meanwhile; nil when none comes or the stream ends.
-  func next(timeout: Duration = .seconds(10), servesMemory: Bool = true) throws -> TestPeer.Message?
+  func next(timeout: Duration = .seconds(60), servesMemory: Bool = true) throws -> TestPeer.Message?
   {
     let deadline = MonotonicTime.now.advanced(by: timeout)
     while true {
@@ -157,7 +157,7 @@ final class WaitingPeer {
   /// client does whose socket blocks.
   func sendStubbornly(_ command: Command, _ payload: [UInt8]) throws -> UInt16 {
     let number = try peer.send(command, payload)
-    let deadline = MonotonicTime.now.advanced(by: .seconds(10))
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
     while try !peer.channel.flush() {
       var state = pollfd(fd: peer.channel.socket.rawValue, events: Int16(POLLOUT), revents: 0)
       try #require(

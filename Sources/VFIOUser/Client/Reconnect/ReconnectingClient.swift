@@ -43,8 +43,8 @@
 ///
 /// Threads: any.
 public final class ReconnectingClient: @unchecked Sendable {
-  /// How each connection behaves.
-  public let options: ClientOptions
+  /// How each connection behaves. Constant, but for tests, as `DeviceClient.options`.
+  public internal(set) var options: ClientOptions
   /// What happens when the server is lost.
   public let policy: ReconnectPolicy
   /// The device that must come back.

@@ -5,7 +5,7 @@ import Testing
 @testable import VFIOUser
 
 /// Flush, Compare, Write Zeroes, Write Uncorrectable and Verify.
-@Suite("NVMe block commands", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe block commands", .timeLimit(.minutes(10)), .serialized)
 struct BlockCommandTests {
   private static let behaviours: [ProbeStorage.Behaviour] = [.immediate, .deferred]
 

@@ -5,7 +5,7 @@ import Testing
 @testable import VFIOUser
 
 /// Dataset Management and Copy.
-@Suite("NVMe ranges of blocks", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe ranges of blocks", .timeLimit(.minutes(10)), .serialized)
 struct DatasetTests {
   private static let behaviours: [ProbeStorage.Behaviour] = [.immediate, .deferred]
 

@@ -3,7 +3,7 @@ import Testing
 
 @testable import VFIOUser
 
-@Suite("NVMe PRPs", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe PRPs", .timeLimit(.minutes(10)), .serialized)
 struct PRPTests {
   /// A shape of data: how much, where it starts in its page, where its list starts.
   struct Shape: CustomTestStringConvertible, Sendable {

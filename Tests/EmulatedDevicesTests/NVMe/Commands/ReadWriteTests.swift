@@ -4,7 +4,7 @@ import Testing
 
 @testable import VFIOUser
 
-@Suite("NVMe Read and Write", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe Read and Write", .timeLimit(.minutes(10)), .serialized)
 struct ReadWriteTests {
   @Test(
     "E4: what is written is read back, in blocks of both sizes, however memory is reached",

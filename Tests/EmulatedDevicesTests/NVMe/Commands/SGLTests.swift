@@ -3,7 +3,7 @@ import Testing
 
 @testable import VFIOUser
 
-@Suite("NVMe SGLs", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe SGLs", .timeLimit(.minutes(10)), .serialized)
 struct SGLTests {
   private static let arena = SGLDescriptor.arena
   private static let segments = SGLDescriptor.segments

@@ -4,7 +4,7 @@ import Testing
 
 @testable import VFIOUser
 
-@Suite("NVMe errors of a storage", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe errors of a storage", .timeLimit(.minutes(10)), .serialized)
 struct StorageErrorTests {
   private static let behaviours: [ProbeStorage.Behaviour] = [.immediate, .deferred]
 

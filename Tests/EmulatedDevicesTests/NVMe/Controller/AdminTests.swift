@@ -6,7 +6,7 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-@Suite("nvme: admin commands", .timeLimit(.minutes(1)))
+@Suite("nvme: admin commands", .timeLimit(.minutes(10)))
 struct NVMeAdminTests {
   @Test("E2: Identify describes the controller")
   func identifyController() throws {

@@ -6,7 +6,7 @@ import Testing
 @testable import VFIOUser
 
 /// Asynchronous events, and Abort.
-@Suite("nvme: events", .timeLimit(.minutes(1)), .serialized)
+@Suite("nvme: events", .timeLimit(.minutes(10)), .serialized)
 struct EventTests {
   private static let unknownDoorbell: UInt32 = 0x01_0000
   private static let wrongDoorbell: UInt32 = 0x01_0100

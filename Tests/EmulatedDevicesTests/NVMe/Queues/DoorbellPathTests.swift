@@ -8,7 +8,7 @@ import Testing
 @testable import VFIOUser
 
 /// Doorbells over descriptors.
-@Suite("NVMe doorbells over descriptors", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe doorbells over descriptors", .timeLimit(.minutes(10)), .serialized)
 struct DoorbellPathTests {
   /// Which regions changed.
   final class Heard: Sendable {

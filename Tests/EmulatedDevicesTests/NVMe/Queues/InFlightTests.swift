@@ -6,7 +6,7 @@ import Testing
 @testable import VFIOUser
 
 /// Resets, shutdowns and the bus, while a storage takes its time.
-@Suite("NVMe commands in flight", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe commands in flight", .timeLimit(.minutes(10)), .serialized)
 struct InFlightTests {
   private static let modes: [RigMode] = [.trapped, .polled, .threads, .messages]
 

@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 /// Queues whose memory is not all there, or not in one piece.
-@Suite("NVMe queue memory", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe queue memory", .timeLimit(.minutes(10)), .serialized)
 struct QueueMemoryTests {
   private static let address: UInt64 = 0x9000_0000
 

@@ -5,7 +5,7 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-@Suite("NVMe queues under resets", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe queues under resets", .timeLimit(.minutes(10)), .serialized)
 struct QueueResetTests {
   @Test(
     "E9: after a controller reset under load nothing completes late, and queues work again",

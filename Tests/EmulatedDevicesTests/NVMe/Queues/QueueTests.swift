@@ -5,7 +5,7 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-@Suite("NVMe queues", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe queues", .timeLimit(.minutes(10)), .serialized)
 struct QueueTests {
   @Test(
     "E17: every command completes once, in order, with its queue, head and phase, over many laps",

@@ -5,7 +5,7 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-@Suite("NVMe shadow doorbells", .timeLimit(.minutes(1)), .serialized)
+@Suite("NVMe shadow doorbells", .timeLimit(.minutes(10)), .serialized)
 struct ShadowDoorbellTests {
   @Test(
     "E17: no wake-up is lost, however many commands come at once",

@@ -54,6 +54,7 @@ final class NVMeRig {
   var ringsElsewhere: ((_ value: UInt32, _ offset: Int) throws -> Bool)?
   /// Whether the device reaches guest memory directly.
   private let isMapped: Bool
+  private var options: ClientOptions
   private let loop: EventLoop
   private let path: String
   private let finished = DispatchSemaphore(value: 0)
@@ -97,7 +98,9 @@ final class NVMeRig {
     }
     listening.wait()
     memory = try SharedMemory(byteCount: Self.memoryByteCount)
-    client = try DeviceClient.connect(path: path, options: options)
+    self.options = options
+    self.options.timeout = .seconds(60)
+    client = try DeviceClient.connect(path: path, options: self.options)
     registers = try client.region(at: 0)
     admin = DriverQueue(identifier: 0, entryCount: 2, completions: 0, entries: 0)
     try attach()
@@ -122,7 +125,7 @@ final class NVMeRig {
   deinit {
     client.close()
     if let stop = stop.take() { loop.post(stop) }
-    if finished.wait(timeout: .now() + 20) == .timedOut {
+    if finished.wait(timeout: .now() + 60) == .timedOut {
       Issue.record("the device did not come to rest")
     }
     // Safety: a C string for the time of the call.
@@ -154,7 +157,7 @@ final class NVMeRig {
 
   /// Comes back after ``disconnect()``.
   func connect() throws {
-    client = try DeviceClient.connect(path: path)
+    client = try DeviceClient.connect(path: path, options: options)
     registers = try client.region(at: 0)
     try attach()
   }
@@ -195,17 +198,17 @@ final class NVMeRig {
     get throws { ControllerStatus(rawValue: try load(ControllerRegisterOffset.status)) }
   }
 
-  /// Looks again and again until `condition` holds, twenty seconds at most.
+  /// Looks again and again until `condition` holds, a minute at most.
   func wait(_ location: SourceLocation = #_sourceLocation, until condition: () throws -> Bool)
     throws
   {
-    let end = MonotonicTime.now.advanced(by: .seconds(20))
+    let end = MonotonicTime.now.advanced(by: .seconds(60))
     while MonotonicTime.now < end {
       if try condition() { return }
       // The server's messages are answered while this waits for a reply.
       if isMapped { usleep(100) } else { _ = try status }
     }
-    Issue.record("the condition did not come true within twenty seconds", sourceLocation: location)
+    Issue.record("the condition did not come true within a minute", sourceLocation: location)
     throw Errno.timedOut
   }
 

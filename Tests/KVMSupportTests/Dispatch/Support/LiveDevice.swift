@@ -88,7 +88,7 @@ final class LiveDevice: @unchecked Sendable {
 
   func connect(_ configure: (inout ClientOptions) -> Void = { _ in }) throws -> DeviceClient {
     var options = ClientOptions()
-    options.timeout = .seconds(20)
+    options.timeout = .seconds(60)
     options.offersPostedMessages = true
     configure(&options)
     return try DeviceClient.connect(path: socketPath, options: options)

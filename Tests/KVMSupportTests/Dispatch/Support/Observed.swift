@@ -35,7 +35,7 @@ final class Observed<Value: Sendable>: @unchecked Sendable {
   func wait(_ condition: (Value) -> Bool) -> Bool {
     var deadline = timespec()
     clock_gettime(CLOCK_REALTIME, &deadline)
-    deadline.tv_sec += 20
+    deadline.tv_sec += 60
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while !condition(stored) {

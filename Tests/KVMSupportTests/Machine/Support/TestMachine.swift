@@ -35,7 +35,7 @@ final class TestMachine {
   func attach(
     _ kind: any (PCIDevice & SendableMetatype).Type, at address: PCIAddress? = nil,
     options: ClientOptions? = nil,
-    timeout: Duration = .seconds(20)
+    timeout: Duration = .seconds(60)
   ) throws -> (device: AttachedDevice, server: TestServer) {
     let server = try TestServer(kind)
     return (try attach(server, at: address, options: options, timeout: timeout), server)
