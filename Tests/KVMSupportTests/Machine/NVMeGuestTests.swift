@@ -9,7 +9,7 @@ import VFIOUser
 @testable import KVMSupport
 
 /// Guests that drive `nvme`, and how its doorbells are rung.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct NVMeGuestTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct NVMeGuestTests {
   /// A controller with a file of 1 MiB, on the PCI bus of a machine.
   private final class Board {
     let test: TestMachine

@@ -6,7 +6,7 @@ import Testing
 @testable import VFIOUser
 
 /// Data that cannot move directly goes through memory of ours, of which there is only so much.
-@Suite("nvme: memory of our own", .timeLimit(.minutes(3)), .serialized)
+@Suite("nvme: memory of our own", .timeLimit(.minutes(10)), .serialized)
 struct BufferLimitTests {
   /// Commands of 1 MiB.
   private static let blockCount = 2048

@@ -4,7 +4,7 @@ import Testing
 @testable import EmulatedDevices
 @testable import VFIOUser
 
-@Suite("nvme: keep alive, and the host's behaviour", .timeLimit(.minutes(1)))
+@Suite("nvme: keep alive, and the host's behaviour", .timeLimit(.minutes(10)))
 struct KeepAliveTests {
   private static let timer: UInt32 = 0xf
   private static let behaviour: UInt32 = 0x16

@@ -45,7 +45,7 @@ final class TestMachine {
   @discardableResult
   func attach(
     _ server: TestServer, at address: PCIAddress? = nil, options: ClientOptions? = nil,
-    timeout: Duration = .seconds(20)
+    timeout: Duration = .seconds(60)
   ) throws -> AttachedDevice {
     var options = options ?? Machine.clientOptions
     options.timeout = timeout
