@@ -2,7 +2,8 @@
 ///
 /// Threads: any.
 public protocol InterruptController: AnyObject, Sendable {
-  /// Has each signal of the eventfd `descriptor` deliver an interrupt. A signal that came before counts.
+  /// Has each signal of the eventfd `descriptor` deliver an interrupt. A signal that came before
+  /// counts.
   ///
   /// - Parameters:
   ///   - descriptor: lent until ``disconnect(_:)``.
@@ -13,7 +14,10 @@ public protocol InterruptController: AnyObject, Sendable {
     _ descriptor: CInt, to target: InterruptTarget
   ) throws(MachineError) -> InterruptConnection
 
-  /// Has an eventfd that led to a message lead to another one.
+  /// Has an eventfd that leads to a message lead to another one; nothing happens to one that was
+  /// disconnected.
+  ///
+  /// - Throws: as ``connect(_:to:)``.
   func change(_ connection: InterruptConnection, to message: InterruptMessage) throws(MachineError)
 
   /// Ends a connection: further signals stay in the eventfd.

@@ -51,6 +51,8 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
   // MARK: Connections
 
   /// See ``InterruptController``.
+  ///
+  /// - Throws: `systemCall` for an input that it has not.
   public func connect(
     _ descriptor: CInt, to target: InterruptTarget
   ) throws(MachineError) -> InterruptConnection {
@@ -66,7 +68,7 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
     return InterruptConnection(identity: identity)
   }
 
-  /// See ``InterruptController``.
+  /// See ``InterruptController``; throws nothing.
   public func change(
     _ connection: InterruptConnection, to message: InterruptMessage
   ) throws(MachineError) {
