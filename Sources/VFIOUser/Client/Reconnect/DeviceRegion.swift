@@ -1,7 +1,8 @@
 /// A region of a device, whatever connection it is reached by: a `ClientRegion`, or a
 /// `ReconnectingRegion` that outlives its server.
 ///
-/// Drivers and monitors that take any of them go by this. Threads: any.
+/// Drivers and monitors that take any of them go by this. Each access throws what the type's own
+/// throws, `invalidArgument` past the end and for more than 8 bytes before all. Threads: any.
 public protocol DeviceRegion: AnyObject, Sendable {
   /// What the server said about it.
   var info: RegionInfo { get }
@@ -21,6 +22,8 @@ extension DeviceRegion {
   public var byteCount: UInt64 { info.byteCount }
 
   /// Reads a little-endian integer.
+  ///
+  /// - Throws: as ``readWord(at:byteCount:)``.
   public func read<T: FixedWidthInteger>(
     at offset: RegionOffset, as type: T.Type = T.self
   ) throws(ClientError) -> T {
@@ -28,6 +31,8 @@ extension DeviceRegion {
   }
 
   /// Writes a little-endian integer and waits until the device has it.
+  ///
+  /// - Throws: as ``writeWord(_:at:byteCount:)``.
   public func write<T: FixedWidthInteger>(
     _ value: T, at offset: RegionOffset
   ) throws(ClientError) {
@@ -36,6 +41,8 @@ extension DeviceRegion {
   }
 
   /// Writes a little-endian integer without waiting.
+  ///
+  /// - Throws: as ``postWord(_:at:byteCount:)``.
   public func post<T: FixedWidthInteger>(
     _ value: T, at offset: RegionOffset
   ) throws(ClientError) {

@@ -103,6 +103,7 @@ extension ReconnectingClient {
   /// `DeviceClient.ioDescriptors(region:)`.
   ///
   /// They are the present server's: ask again after `ConnectionEvent.restored`.
+  /// - Throws: as that one; also as every call here (see ``ReconnectingClient``).
   public func ioDescriptors(
     region: ReconnectingRegion
   ) throws(ClientError) -> ClientIODescriptors {

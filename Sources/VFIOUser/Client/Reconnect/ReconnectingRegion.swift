@@ -47,6 +47,8 @@ public final class ReconnectingRegion: DeviceRegion {
   ///
   /// One that was sent to a server that then died is lost, and nobody is told but by
   /// `ConnectionEvent.lost`.
+  /// - Throws: as `ClientRegion.postWord(_:at:byteCount:)`; also as every call of
+  ///   ``ReconnectingClient``.
   public func postWord(
     _ word: UInt64, at offset: RegionOffset, byteCount: Int
   ) throws(ClientError) {
