@@ -100,15 +100,16 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
     let deadline = progress.deadline ?? MonotonicTime.now.advanced(by: timeout)
-    var outcome = send(command, until: deadline)
+    var hasWaited = progress.deadline != nil
+    var outcome = send(command, until: deadline, &hasWaited)
     if outcome == .interrupted {
       progress.deadline = deadline
       turns.stepBack(&progress)
       return .interrupted
     }
     if outcome == nil, command.wantsResponse || command.operation == .read {
-      // The socket's own time-out is that of a whole access.
-      outcome = receive(until: deadline, mayBlockInReceive: progress.deadline == nil)
+      // The socket's own time-out is that of a whole access: it bounds a wait that is the first one.
+      outcome = receive(until: deadline, mayBlockInReceive: !hasWaited)
       if outcome == .interrupted {
         turns.interrupt(&progress, deadline: deadline)
         return .interrupted
@@ -120,8 +121,10 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
   }
 
   /// Sends a command; nil when it is sent.
+  ///
+  /// - Parameter hasWaited: set when the socket had no room at first.
   private func send(
-    _ command: IORegionCommand, until deadline: MonotonicTime
+    _ command: IORegionCommand, until deadline: MonotonicTime, _ hasWaited: inout Bool
   ) -> IORegionOutcome? {
     var bytes: [4 of UInt64] = [
       UInt64(command.info.littleEndian), command.userData.littleEndian,
@@ -143,6 +146,7 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
       }
       let left = deadline.remainingMilliseconds
       guard left > 0 else { return fail(.timedOut) }
+      hasWaited = true
       if isInterrupted(waitingFor: CInt(POLLOUT), milliseconds: left) { return .interrupted }
     }
   }

@@ -129,6 +129,43 @@ import Testing
     #expect(!pair.port.isOpen)
   }
 
+  @Test("E16: an access that has waited for room does not wait for its response anew")
+  func oneTimeForAllWaits() throws {
+    // Without the socket's own time-out, a wait that begins anew ends by the watchdog alone: as `lost`.
+    var outcome = IORegionOutcome.done(0)
+    let isSent = Observed(false)
+    // Where the machine is slow, the room may come too early, or too late.
+    for _ in 0..<10 where outcome != .failed(.timedOut) || !isSent.value {
+      isSent.update { $0 = false }
+      let pair = try PortPair(timeout: .milliseconds(500))
+      var none = timeval(tv_sec: 0, tv_usec: 0)
+      #expect(
+        setsockopt(
+          pair.copy, SOL_SOCKET, SO_RCVTIMEO, &none, socklen_t(MemoryLayout<timeval>.size)) == 0)
+      let filler = [UInt8](repeating: 0, count: IORegionCommand.byteCount)
+      while send(pair.copy, filler, filler.count, CInt(MSG_DONTWAIT)) == filler.count {}
+      let hasBegun = Observed(false)
+      let reader = DispatchThread {
+        _ = hasBegun.wait { $0 }
+        usleep(50_000)
+        while let bytes = pair.receiveBytes(isWaiting: false) {
+          if bytes[16] == 8 { isSent.update { $0 = true } }
+        }
+      }
+      var progress = IORegionProgress()
+      hasBegun.update { $0 = true }
+      outcome = pair.port.perform(.read(at: 8, byteCount: 4, userData: 0), &progress)
+      reader.join()
+      // What came behind the reader's last look.
+      while let command = pair.receive(isWaiting: false) {
+        if command.offset == 8 { isSent.update { $0 = true } }
+      }
+      #expect(!pair.port.isOpen)
+    }
+    #expect(outcome == .failed(.timedOut))
+    #expect(isSent.value)
+  }
+
   @Test("I13: a read comes behind the posted writes before it")
   func readBehindPosted() throws {
     let pair = try PortPair()
