@@ -66,14 +66,14 @@ public final class IORegionChannel: IORegionPort, @unchecked Sendable {
     _ command: IORegionCommand, _ progress: inout IORegionProgress
   ) -> IORegionOutcome {
     switch turns.take(&progress) {
-    case .settled(let outcome): return outcome
+    case .settled(let outcome): return outcome.cut(to: command)
     case .interrupted: return .interrupted
     case .granted: break
     }
     if let pending = turns.inFlight {
-      if let outcome = finish(pending, &progress) { return outcome }
+      if let outcome = finish(pending, &progress) { return outcome.cut(to: command) }
     }
-    return exchange(command, &progress)
+    return exchange(command, &progress).cut(to: command)
   }
 
   /// Receives the response to an access that a signal left in flight.

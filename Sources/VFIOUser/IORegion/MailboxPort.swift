@@ -310,13 +310,3 @@ public final class MailboxPort: IORegionPort {
     look(for: wanted, memory.responseSequence) ?? .failed(.lost)
   }
 }
-
-extension IORegionOutcome {
-  /// The same, with no more bytes than the access has.
-  @inline(__always)
-  fileprivate func cut(to command: IORegionCommand) -> IORegionOutcome {
-    guard case .done(let data) = self else { return self }
-    guard command.operation == .read else { return .done(0) }
-    return .done(data.truncated(toByteCount: command.accessByteCount))
-  }
-}

@@ -22,7 +22,7 @@ import Testing
     var progress = IORegionProgress()
     let outcome = pair.port.perform(
       .read(at: 0x1234, byteCount: byteCount, userData: 0x1122_3344_5566_7788), &progress)
-    #expect(outcome == .done(0x0807_0605_0403_0201))
+    #expect(outcome == .done(UInt64(0x0807_0605_0403_0201).truncated(toByteCount: byteCount)))
     #expect(!progress.isUnderWay)
     device.join()
   }
@@ -52,6 +52,44 @@ import Testing
         == .done(0))
     #expect(isAnswered.value)
     device.join()
+  }
+
+  @Test("E16: a read has no more bytes than were asked for, a write no value", arguments: sizes)
+  func cut(byteCount: Int) throws {
+    let pair = try PortPair()
+    let device = pair.serve { _ in .max }
+    var progress = IORegionProgress()
+    #expect(
+      pair.port.perform(.read(at: 0, byteCount: byteCount, userData: 0), &progress)
+        == .done(UInt64.max.truncated(toByteCount: byteCount)))
+    #expect(
+      pair.port.perform(.write(1, at: 0, byteCount: byteCount, userData: 0), &progress)
+        == .done(0))
+    pair.port.close()
+    device.join()
+  }
+
+  @Test("E16: that holds where a signal comes before the response, too")
+  func cutAfterSignal() throws {
+    DispatchThread.installKick()
+    let pair = try PortPair()
+    let isInterrupted = Observed(false)
+    let vcpu = DispatchThread {
+      var progress = IORegionProgress()
+      var outcome = IORegionOutcome.interrupted
+      while outcome == .interrupted {
+        outcome = pair.port.perform(.read(at: 0, byteCount: 2, userData: 0), &progress)
+        isInterrupted.update { $0 = true }
+      }
+      #expect(outcome == .done(0xffff))
+    }
+    #expect(pair.receive() != nil)
+    while !isInterrupted.value {
+      vcpu.signal(SIGUSR1)
+      usleep(1000)
+    }
+    pair.respond(.max)
+    vcpu.join()
   }
 
   @Test("I10 I13: posted writes block while the reader is slow, and arrive in order")
