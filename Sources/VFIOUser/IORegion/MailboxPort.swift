@@ -88,8 +88,8 @@ public final class MailboxPort: IORegionPort {
 
   /// Gives the mailbox up: who waits for a response fails, and the device closes its end.
   public func close() {
-    // Relaxed: the flag only picks who tells the others, and each of them looks for itself.
-    guard !isOver.exchange(true, ordering: .relaxed) else { return }
+    // In one order with the look at the flag in `send`, and with the stores of the sequence there and here.
+    guard !isOver.exchange(true, ordering: .sequentiallyConsistent) else { return }
     memory.closeCommands()
     commandEvent.signalWarily()
     // Whoever waits for a response here wakes and looks.
@@ -172,6 +172,12 @@ public final class MailboxPort: IORegionPort {
     progress.deadline = nil
     unsafe sequence &+= 1
     unsafe memory.send(command, sequence: sequence)
+    // Whoever closed meanwhile may have said so in the place of this command's sequence.
+    guard !isOver.load(ordering: .sequentiallyConsistent) else {
+      memory.closeCommands()
+      commandEvent.signalWarily()
+      return fail(.closed, &progress)
+    }
     if memory.deviceSleeps { commandEvent.signalWarily() }
     guard command.wantsResponse else {
       unsafe isPosted = true

@@ -68,6 +68,29 @@ import Testing
     #expect(rig.read(0) == .failed(.closed))
   }
 
+  @Test("I2: a monitor that gives the mailbox up while another access is sent closes it all the same")
+  func givenUpMeanwhile() throws {
+    // Whether the access goes out behind the end is up to the scheduler: some of them do.
+    for _ in 0..<50 {
+      let rig = try MailboxRig(device: .never, monitor: .never)
+      try rig.onLoop { inside, _ in inside.endpoint?.pause() }
+      #expect(rig.write(1, 0, isPosted: true) == .done(0))
+      try withThread {
+        // Is sent when the device has taken the write.
+        #expect(rig.read(0) == .failed(.closed))
+      } during: {
+        while !rig.store.memory.monitorSleeps { usleep(50) }
+        usleep(200)
+        // The device has taken it, and the monitor finds that out when it wakes.
+        rig.store.memory.acknowledge(1)
+        rig.port.close()
+      }
+      try #require(rig.store.memory.commandSequence == MailboxMemory.closed)
+      try rig.onLoop { inside, _ in inside.endpoint?.resume() }
+      try rig.eventually { $0.hasEnded }
+    }
+  }
+
   @Test("E17: fields that change while they are read make a valid command or none")
   func changingFields() throws {
     let rig = try MailboxRig(device: .always)
