@@ -143,10 +143,22 @@ extension NVMeController {
     try execute(entry)
   }
 
+  /// How many queue pairs have both doorbells within a page of shadows.
+  ///
+  /// - Parameter stride: bytes between doorbells, 4 at least.
+  static func shadowedPairLimit(stride: UInt64) -> Int {
+    let doorbellCount = (UInt64(NVMePool.pageByteCount) - 4) / stride + 1
+    // The admin queue has the first two.
+    return doorbellCount < 4 ? 0 : Int(doorbellCount / 2) - 1
+  }
+
   /// Doorbell Buffer Config.
   func setShadowDoorbells() throws(NVMeDriverError) {
     guard identity.adminCommandSupport & 1 << 8 != 0 else {
       throw NVMeDriverError(.unsupported, "the controller has no Doorbell Buffer Config")
+    }
+    guard queuePairLimit > 0 else {
+      throw NVMeDriverError(.unsupported, "the doorbells are too far apart for shadows in a page")
     }
     let values = try pool.allocate(4096)
     let indexes = try pool.allocate(4096)

@@ -212,7 +212,10 @@ public final class NVMeController {
     // 64 of each kind, numbered from 0.
     let granted = try setFeature(.queueCount, 63 | 63 << 16)
     queuePairLimit = min(Int(granted & 0xffff), Int(granted >> 16)) + 1
-    if options.doorbells.isShadowed { try setShadowDoorbells() }
+    guard options.doorbells.isShadowed else { return }
+    // The device says how far apart doorbells are, and only those within the page have a shadow.
+    queuePairLimit = min(queuePairLimit, Self.shadowedPairLimit(stride: doorbellStride))
+    try setShadowDoorbells()
   }
 
   private static func wait(

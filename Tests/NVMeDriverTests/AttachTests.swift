@@ -106,6 +106,37 @@ import Testing
     try useOnce(try disk.attach(doorbells, sharesMemory: false))
   }
 
+  @Test(
+    "E16: queue pairs whose shadow doorbells would lie beyond their page cannot be made",
+    arguments: [(4, 31), (5, 15), (7, 3), (8, 1)])
+  func strideOfShadows(doorbellStride: Int, limit: Int) throws {
+    var settings = ServedDisk.Settings()
+    settings.doorbellStride = UInt8(doorbellStride)
+    let disk = try ServedDisk(settings)
+    let controller = try disk.attach(.shadow)
+    for number in 1...2 {
+      #expect(controller.queuePairLimit == limit)
+      for _ in 0..<limit { _ = try controller.makeQueuePair(entryCount: 2) }
+      #expect(try code { _ = try controller.makeQueuePair(entryCount: 2) } == .invalidArgument)
+      if number == 1 { try controller.reset() }
+    }
+    controller.close()
+    // By accesses there is no such limit.
+    let other = try disk.attach(.trapped)
+    #expect(other.queuePairLimit == 64)
+    let flush = try other.namespace(1).command(.flush)
+    let pair = try other.makeQueuePair(entryCount: 2)
+    #expect(try pair.execute(flush, timeout: .seconds(20)).status.isSuccess)
+  }
+
+  @Test("E16: where no shadow doorbell but the first fits, shadows are refused")
+  func noShadowFits() throws {
+    var settings = ServedDisk.Settings()
+    settings.doorbellStride = 9
+    let disk = try ServedDisk(settings)
+    #expect(try code { _ = try disk.attach(.shadow) } == .unsupported)
+  }
+
   @Test("Identify tells of the controller and of each of its namespaces")
   func identify() throws {
     var settings = ServedDisk.Settings()

@@ -14,6 +14,8 @@ final class ServedDisk {
     var knobs: [String] = []
     var polling = PollingMode.never
     var onDisconnect = DeviceOptions.DisconnectPolicy.keep
+    /// CAP.DSTRD: doorbells are 4 shifted by so many bytes apart. Shadows are where they are without.
+    var doorbellStride: UInt8 = 0
   }
 
   /// The server, which only the loop touches.
@@ -79,8 +81,11 @@ final class ServedDisk {
       kind, knobs: knobs, backend: StorageSet(storages), loop: loop, logger: logger)
     var options = DeviceOptions()
     options.onDisconnect = settings.onDisconnect
+    let device: any ServedDevice =
+      settings.doorbellStride == 0
+      ? function : StridedDisk(function, doorbellStride: settings.doorbellStride)
     return DeviceServer(
-      host: DeviceHost(device: function, loop: loop, options: options, logger: logger),
+      host: DeviceHost(device: device, loop: loop, options: options, logger: logger),
       logger: logger)
   }
 
