@@ -21,7 +21,7 @@ extension AdminExecutor {
     guard let base = base(request, entryCount * CompletionQueueEntry.byteCount) else { return }
     let vector = Int(entry.dword11 >> 16)
     let interrupts = entry.dword11 & 2 != 0
-    guard !interrupts || vector <= controller.settings.queueCount else {
+    guard !interrupts || isValid(vector: vector) else {
       return refuse(request, .invalidInterruptVector, at: 46)
     }
     queues.createCompletionQueue(
@@ -95,6 +95,12 @@ extension AdminExecutor {
 
   private func isValid(_ identifier: UInt16) -> Bool {
     identifier >= 1 && Int(identifier) <= controller.settings.queueCount
+  }
+
+  /// Whether there is such an interrupt: the pin is vector 0 alone.
+  private func isValid(vector: Int) -> Bool {
+    vector == 0
+      || vector <= controller.settings.queueCount && function.usesMessageInterrupts
   }
 
   /// Where the driver has put the queue; nil when the command was ended for an error.

@@ -23,6 +23,27 @@ struct InterruptTests {
     }
   }
 
+  @Test("E2: with the pin in use, a queue with another vector than 0 is refused")
+  func vectorOfPin() throws {
+    let rig = try NVMeRig("queues=4")
+    let base = rig.address(rig.allocate(4096))
+    func create(vector: UInt32, interrupts: Bool = true) throws -> NVMeStatus {
+      try rig.status(
+        .createCompletionQueue, prp1: base, 1 | 7 << 16,
+        vector << 16 | (interrupts ? 3 : 1))
+    }
+    #expect(try create(vector: 1) == .invalidInterruptVector)
+    #expect(try create(vector: 4) == .invalidInterruptVector)
+    // Without interrupts the vector means nothing.
+    #expect(try create(vector: 1, interrupts: false) == .success)
+    #expect(try rig.status(.deleteCompletionQueue, 1) == .success)
+    #expect(try create(vector: 0) == .success)
+    #expect(try rig.status(.deleteCompletionQueue, 1) == .success)
+    _ = try rig.enableVectors(5)
+    #expect(try create(vector: 5) == .invalidInterruptVector)
+    #expect(try create(vector: 4) == .success)
+  }
+
   @Test("E2: a queue without a vector interrupts nobody")
   func silent() throws {
     let rig = try NVMeRig()
