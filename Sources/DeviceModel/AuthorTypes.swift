@@ -58,3 +58,5 @@ public typealias WatchToken = VFIOUser.WatchToken
 public typealias EventInterest = VFIOUser.EventInterest
 /// Carries a value that belongs to one loop through the queue of another.
 public typealias LoopConfined = VFIOUser.LoopConfined
+/// A lock for what a device's loops share.
+package typealias ConditionLock = VFIOUser.ConditionLock

@@ -9,7 +9,7 @@ enum Package {
     return parts.dropLast(4).joined(separator: "/")
   }()
 
-  /// The Swift files directly in a folder of the package.
+  /// The Swift files in a folder of the package and in those below it.
   static func sources(in folder: String) -> [String] {
     let path = root + "/" + folder
     guard let directory = opendir(path) else { return [] }
@@ -19,7 +19,11 @@ enum Package {
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
-      if name.hasSuffix(".swift") { files.append(path + "/" + name) }
+      if name.hasSuffix(".swift") {
+        files.append(path + "/" + name)
+      } else if !name.hasPrefix(".") {
+        files += sources(in: folder + "/" + name)
+      }
     }
     return files.sorted()
   }

@@ -1,4 +1,4 @@
-import VFIOUser
+import DeviceModel
 
 /// Blocks that Write Uncorrectable has made unreadable.
 ///
