@@ -54,7 +54,9 @@ import VFIOUser
     #expect((storage as? FileStorage)?.engine == .threads)
   }
 
-  @Test("A file on a read-only file system is a read-only storage", .enabled(if: getuid() == 0))
+  @Test(
+    "A file on a read-only file system is a read-only storage",
+    .enabled(if: getuid() == 0, "only root may mount a file system"))
   func readOnlyFileSystem() throws {
     try SmallFileSystem.with(byteCount: 1 << 20) { folder in
       let descriptor = open("\(folder)/disk", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)

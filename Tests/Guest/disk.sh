@@ -86,7 +86,7 @@ linux() {
 firmware() {
   local code=/usr/share/OVMF/OVMF_CODE_4M.fd vars=/usr/share/OVMF/OVMF_VARS_4M.fd
   if [ ! -e "$code" ] || ! command -v mkfs.vfat >/dev/null || ! command -v mcopy >/dev/null; then
-    echo "     firmware not tested: needs ovmf, dosfstools and mtools"
+    echo "skip firmware: needs ovmf, dosfstools and mtools"
     return
   fi
   cp "$vars" "$work/vars.fd"

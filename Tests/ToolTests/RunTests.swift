@@ -3,6 +3,11 @@ import Glibc
 import KVMSupport
 import Testing
 
+extension Trait where Self == ConditionTrait {
+  /// For a test that runs a guest on a virtual CPU of KVM's.
+  static var onKVM: Self { .enabled(if: KVM.isAvailable, "KVM cannot be used here") }
+}
+
 /// `vfio-user run`: guests with devices of other processes.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct RunTests {
   /// How scripts can be run here: in software always, and on KVM where there is one.
@@ -56,7 +61,7 @@ import Testing
 
   @Test(
     "E1, E6: a program that comes along drives edu, where the command line puts it",
-    .enabled(if: KVM.isAvailable))
+    .onKVM)
   func eduProgram() throws {
     let server = try Server()
     let outcome = try Program.run("vfio-user", ["run", "--device", "\(server.path)@0:5.0", "edu"])
@@ -67,7 +72,7 @@ import Testing
 
   @Test(
     "E2, E3: programs that come along drive nvme in another process; its paths are shown when they change",
-    .enabled(if: KVM.isAvailable))
+    .onKVM)
   func nvme() throws {
     let server = try Server("nvme", ["--namespace", "memory:4M"])
     for program in ["nvme", "nvme-shadow"] {
@@ -259,7 +264,7 @@ import Testing
     #expect(outcome.errors.contains("message"), "\(outcome.errors)")
   }
 
-  @Test("A program runs on KVM, prints, and gives its status", .enabled(if: KVM.isAvailable))
+  @Test("A program runs on KVM, prints, and gives its status", .onKVM)
   func program() throws {
     // mov $0x3f8, %dx; mov $0x41, %al; out %al, (%dx); mov $9, %al; out %al, $0xf4
     let path = guest("guest.bin", [0x66, 0xba, 0xf8, 0x03, 0xb0, 0x41, 0xee, 0xb0, 9, 0xe6, 0xf4])
@@ -273,7 +278,7 @@ import Testing
     #expect(outcome.errorLines.count == 1 && outcome.errors.contains("does not fit"))
   }
 
-  @Test("A program that crashes is told in one line", .enabled(if: KVM.isAvailable))
+  @Test("A program that crashes is told in one line", .onKVM)
   func crash() throws {
     let outcome = try Program.run("vfio-user", ["run", guest("guest.bin", [0x0f, 0x0b])])
     #expect(outcome.ending == .exited(1))

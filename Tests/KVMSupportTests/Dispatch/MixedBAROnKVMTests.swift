@@ -4,7 +4,7 @@ import Testing
 @testable import VFIOUser
 
 /// The BAR of all paths, accessed by a guest on the host's KVM.
-@Suite("Mixed BAR on KVM", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("Mixed BAR on KVM", .onKVM, .timeLimit(.minutes(10)))
 struct MixedBAROnKVMTests {
   @Test("I19 I22: on KVM, too, exactly one mechanism handles each access to a BAR of all paths")
   func oneHandlerEach() throws {

@@ -2,7 +2,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("Accesses of a guest", .enabled(if: kvmIsHere))
+@Suite("Accesses of a guest", .onKVM)
 struct AccessExitTests {
   let machine: AccessScriptMachine
 

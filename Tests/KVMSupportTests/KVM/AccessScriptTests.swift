@@ -111,7 +111,7 @@ struct AccessScriptTests {
   }
 }
 
-@Suite("The program that walks a script", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("The program that walks a script", .onKVM, .timeLimit(.minutes(10)))
 struct AccessScriptProgramTests {
   @Test("A script ends with a status of its own, and an empty one with done")
   func statuses() throws {

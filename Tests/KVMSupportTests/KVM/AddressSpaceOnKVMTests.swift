@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import VFIOUser
 
-@Suite("An address space with KVM below it", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("An address space with KVM below it", .onKVM, .timeLimit(.minutes(10)))
 struct AddressSpaceOnKVMTests {
   /// Registers that read as their offset and remember what was written.
   private final class Registers: GuestAccessHandler {

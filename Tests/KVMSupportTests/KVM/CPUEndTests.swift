@@ -3,7 +3,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("How a virtual CPU stops", .enabled(if: kvmIsHere))
+@Suite("How a virtual CPU stops", .onKVM)
 struct CPUEndTests {
   let machine: VirtualMachine
   let memory: SharedMemory

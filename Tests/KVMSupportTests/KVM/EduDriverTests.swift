@@ -2,7 +2,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("The guest program that drives edu", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("The guest program that drives edu", .onKVM, .timeLimit(.minutes(10)))
 struct EduDriverTests {
   /// As much of edu and of its bus as the program touches.
   final class Board {

@@ -2,7 +2,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("ioeventfds", .enabled(if: kvmIsHere))
+@Suite("ioeventfds", .onKVM)
 final class IOEventTests {
   let machine: AccessScriptMachine
   let event: EventDescriptor

@@ -3,7 +3,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("Interrupts into a guest", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("Interrupts into a guest", .onKVM, .timeLimit(.minutes(10)))
 struct InterruptTests {
   let machine: AccessScriptMachine
   /// Where the scripts tell that they have come so far.

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 import VFIOUser
 
-@Suite("Kicks", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("Kicks", .onKVM, .timeLimit(.minutes(10)))
 struct KickTests {
   @Test("A kick before the run ends it at once, and only it")
   func before() throws {

@@ -2,7 +2,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("Several CPUs and machines", .enabled(if: kvmIsHere), .timeLimit(.minutes(10)))
+@Suite("Several CPUs and machines", .onKVM, .timeLimit(.minutes(10)))
 struct ManyCPUTests {
   @Test("Two CPUs of a machine run at once, each with its own accesses and answers")
   func twoCPUs() throws {

@@ -3,7 +3,7 @@ import KVMSupport
 import Testing
 import VFIOUser
 
-@Suite("Memory slots", .enabled(if: kvmIsHere))
+@Suite("Memory slots", .onKVM)
 struct MemorySlotTests {
   let machine: AccessScriptMachine
 

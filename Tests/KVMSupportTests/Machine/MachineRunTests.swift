@@ -120,26 +120,26 @@ import VFIOUser
   }
 
   @Test(
-    "A program begins at its first byte and ends by the exit port", .enabled(if: KVM.isAvailable))
+    "A program begins at its first byte and ends by the exit port", .onKVM)
   func program() throws {
     // mov $0x2a, %eax; out %eax, $0xf4
     #expect(try run([0xb8, 0x2a, 0, 0, 0, 0xe7, 0xf4]).0 == .exited(42))
   }
 
-  @Test("A program that halts for good ends", .enabled(if: KVM.isAvailable))
+  @Test("A program that halts for good ends", .onKVM)
   func halt() throws {
     // cli; hlt; jmp back
     #expect(try run([0xfa, 0xf4, 0xeb, 0xfd]).0 == .halted)
     #expect(try run([0xfa, 0xf4, 0xeb, 0xfd], cpuCount: 2).0 == .halted)
   }
 
-  @Test("A program that fails in failing ends", .enabled(if: KVM.isAvailable))
+  @Test("A program that fails in failing ends", .onKVM)
   func shutdown() throws {
     // ud2, without an interrupt table
     #expect(try run([0x0f, 0x0b]).0 == .shutdown(cpu: 0))
   }
 
-  @Test("A program finds what it is told in its registers", .enabled(if: KVM.isAvailable))
+  @Test("A program finds what it is told in its registers", .onKVM)
   func registers() throws {
     // The CPU's number plus 48 to the console; CPU 1 waits until CPU 0 has written to memory.
     let bytes: [UInt8] = [
@@ -162,7 +162,7 @@ import VFIOUser
     #expect(test.printed == "01")
   }
 
-  @Test("A program that does not fit is refused", .enabled(if: KVM.isAvailable))
+  @Test("A program that does not fit is refused", .onKVM)
   func tooLarge() throws {
     let test = try TestMachine(.kvm)
     for image in [

@@ -90,7 +90,7 @@ import VFIOUser
 
   @Test(
     "E3, E16: a guest's driver writes, flushes and reads a block; its doorbells go over descriptors, nobody waits",
-    .enabled(if: KVM.isAvailable), arguments: [0, 1, 2], [false, true])
+    .onKVM, arguments: [0, 1, 2], [false, true])
   func values(threadCount: Int, offersMailbox: Bool) throws {
     let board = try Board(
       .kvm, offersMailbox: offersMailbox, knobs: ["queue-threads=\(threadCount)"])
@@ -110,7 +110,7 @@ import VFIOUser
 
   @Test(
     "E2, E16: once a guest's driver keeps doorbells in memory they are eventfds, and ringing them causes no exit",
-    .enabled(if: KVM.isAvailable), arguments: [0, 1], [false, true])
+    .onKVM, arguments: [0, 1], [false, true])
   func shadows(threadCount: Int, offersMailbox: Bool) throws {
     let board = try Board(
       .kvm, offersMailbox: offersMailbox, knobs: ["queue-threads=\(threadCount)"])
@@ -154,7 +154,7 @@ import VFIOUser
     expectBlock(block, in: board.file)
   }
 
-  @Test("A guest without a controller says so", .enabled(if: KVM.isAvailable))
+  @Test("A guest without a controller says so", .onKVM)
   func nothing() throws {
     let test = try TestMachine(.kvm, [PinDevice.self])
     let program = GuestProgram.nvmeDriver

@@ -220,6 +220,15 @@ import Testing
     #expect(rig.log.all.count == 1)
   }
 
+  @Test(
+    "I18: the tests of engines are those of epoll and of io_uring",
+    .enabled(
+      if: ServingEngine.available.contains(.ring),
+      "this process may have no io_uring: what is served with it was not tested"))
+  func ring() {
+    #expect(ServingEngine.available == ServingEngine.allCases)
+  }
+
   @Test("E17: a message without bytes closes the descriptor", arguments: ServingEngine.available)
   func emptyMessage(engine: ServingEngine) throws {
     let rig = try PathRig(engine, [.region(0, 0x10)])
