@@ -163,7 +163,7 @@ extension DeviceClient {
     _ reply: ReplyTable.Reply, _ decode: Decoder<Result>
   ) throws(ClientError) -> Result {
     if let errno = reply.failure { throw ClientError(.rejected, errno, "the server refused") }
-    let box = reply.descriptors ?? DescriptorBox(ReceivedDescriptors())
+    let box = reply.descriptors ?? ReceivedDescriptorsBox(ReceivedDescriptors())
     guard box.descriptors.areComplete else { throw Self.lostDescriptors }
     do { return try decode(reply.payload.rawSpan, &box.descriptors) } catch {
       throw fail(ClientError(error))

@@ -43,7 +43,7 @@ extension DeviceClient {
           header.messageID,
           ReplyTable.Reply(
             payload: [UInt8](copying: payload), failure: header.failure,
-            descriptors: isPlain ? nil : DescriptorBox(descriptors)))
+            descriptors: isPlain ? nil : ReceivedDescriptorsBox(descriptors)))
         if waiterCount > 0 { lock.broadcast() }
       case .abandoned where replies.command(header.messageID) == header.command:
         replies.close(header.messageID)

@@ -7,7 +7,7 @@ struct ReplyTable {
   struct Reply {
     var payload: [UInt8] = []
     var failure: Errno?
-    var descriptors: DescriptorBox?
+    var descriptors: ReceivedDescriptorsBox?
   }
 
   enum State {
@@ -90,7 +90,7 @@ struct ReplyTable {
 }
 
 /// Keeps received descriptors in a place that can be copied.
-final class DescriptorBox {
+final class ReceivedDescriptorsBox {
   var descriptors: ReceivedDescriptors
 
   init(_ descriptors: consuming ReceivedDescriptors) {

@@ -21,7 +21,7 @@ final class DMAMapping: @unchecked Sendable {
   /// Valid where `access` is `.mapped`.
   let start: UnsafeMutableRawPointer?
   private let memory: MemoryBox?
-  private let file: DescriptorBox?
+  private let file: OwnedDescriptorHolder?
   private let fileOffset: UInt64
   /// The I/O in flight over this grant.
   let leases = LeaseLedger()
@@ -29,11 +29,6 @@ final class DMAMapping: @unchecked Sendable {
   private final class MemoryBox: Sendable {
     let mapping: MemoryMapping
     init(_ mapping: consuming MemoryMapping) { self.mapping = mapping }
-  }
-
-  private final class DescriptorBox: Sendable {
-    let descriptor: OwnedDescriptor
-    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
   }
 
   /// A grant without a file: the client serves it by messages.
@@ -72,7 +67,7 @@ final class DMAMapping: @unchecked Sendable {
       // Out of mappings (vm.max_map_count): the file itself still serves, while descriptors last.
       unsafe start = nil
       memory = nil
-      file = DescriptorBox(descriptor)
+      file = OwnedDescriptorHolder(descriptor)
       access = .file
     }
   }

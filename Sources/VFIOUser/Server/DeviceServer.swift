@@ -25,19 +25,8 @@ public final class DeviceServer {
   /// How often in a row the socket was empty when the loop looked.
   private let silence = Silence()
   /// A client that came while the device was still being brought to rest after the one before.
-  private var next: DescriptorHolder?
+  private var next: HeldDescriptor?
   private var refused: [RefusedConnection] = []
-
-  private final class DescriptorHolder {
-    private var descriptor: OwnedDescriptor?
-    init(_ descriptor: consuming OwnedDescriptor) {
-      self.descriptor = consume descriptor
-    }
-    func take() -> OwnedDescriptor? {
-      let taken = descriptor.take()
-      return taken
-    }
-  }
 
   /// Makes a server without a socket; `listen` or `adopt` gives it one.
   public init(host: DeviceHost, logger: Logger = Logger(label: "vfio-user")) {
@@ -122,7 +111,7 @@ public final class DeviceServer {
       return
     }
     if session == nil, next == nil {
-      next = DescriptorHolder(socket)
+      next = HeldDescriptor(socket)
     } else {
       refuse(socket)
     }
