@@ -22,7 +22,8 @@ struct GuestProgramTests {
     output("echo nop | as --32 -o /dev/null 2>/dev/null && ld --help | grep elf_i386") != nil
 
   @Test(
-    "The bytes that are kept are those of the source", .enabled(if: canAssemble, "no assembler and linker for i386"),
+    "The bytes that are kept are those of the source",
+    .enabled(if: canAssemble, "no assembler and linker for i386"),
     arguments: GuestProgram.all)
   func sameBytes(program: GuestProgram) throws {
     let assembled = try #require(

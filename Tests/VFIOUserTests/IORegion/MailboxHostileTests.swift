@@ -68,7 +68,7 @@ import Testing
     #expect(rig.read(0) == .failed(.closed))
   }
 
-  @Test("I2: a monitor that gives the mailbox up while another access is sent closes it all the same")
+  @Test("I2: a mailbox that is given up while an access is sent is closed all the same")
   func givenUpMeanwhile() throws {
     // Whether the access goes out behind the end is up to the scheduler: some of them do.
     for _ in 0..<50 {
