@@ -44,7 +44,10 @@ func kvmError(_ body: () throws -> Void) -> KVMError? {
   } catch { return error as? KVMError }
 }
 
+/// Tests that need a KVM of the host.
+let kvmIsHere = KVM.isAvailable
+
 extension Trait where Self == ConditionTrait {
   /// For tests that need a KVM of the host.
-  static var onKVM: Self { .enabled(if: KVM.isAvailable, "KVM cannot be used here") }
+  static var onKVM: Self { .enabled(if: kvmIsHere, "KVM cannot be used here") }
 }
