@@ -33,11 +33,11 @@ final class MachineRunner: Sendable {
   func run(
     kick: (() -> Void)?, abandon: () -> Void
   ) throws(Errno) -> MachineEnding {
-    var threads: [CPUThread] = []
+    var threads: [WorkThread] = []
     do throws(Errno) {
       for (index, cpu) in cpus.enumerated() {
         threads.append(
-          try CPUThread { [self] in ended(index, cpu.run(space)) })
+          try WorkThread(name: "cpu \(index)") { [self] in ended(index, cpu.run(space)) })
       }
     } catch {
       for cpu in cpus { cpu.stop() }

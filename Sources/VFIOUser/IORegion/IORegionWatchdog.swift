@@ -1,5 +1,3 @@
-import CVFIOUserLinux
-
 /// Ends receives that block beyond their time.
 ///
 /// A receive is bounded by its socket's own timeout, which costs nothing. But the server made the
@@ -33,17 +31,11 @@ final class IORegionWatchdog: @unchecked Sendable {
   }
 
   private func start() -> Bool {
-    var thread = pthread_t()
-    // Safety: the number goes to a local variable; the thread's only state is the shared watchdog.
-    let result = unsafe pthread_create(
-      &thread, nil,
-      { _ in
-        unsafe cvfu_name_thread("ioregionfd")
-        IORegionWatchdog.shared.run()
-        return nil
-      }, nil)
-    guard result == 0 else { return false }
-    pthread_detach(thread)
+    // Nobody waits for it: it ends when there is nothing to watch, and works on the shared one alone.
+    guard let thread = try? WorkThread(name: "ioregionfd", { Self.shared.run() }) else {
+      return false
+    }
+    thread.detach()
     return true
   }
 

@@ -77,18 +77,26 @@ public final class EventLoop: @unchecked Sendable {
     wake()
   }
 
-  /// Lets go of what was posted and of what will be: nobody runs the loop any more.
+  /// Lets go of everything that it would call, and of what will be posted: nobody runs the loop any more.
   ///
-  /// Work may keep its loop, and that the work: neither would ever go.
-  func discardPosted() {
+  /// Work and handlers may keep their loop, and that them: neither would ever go. On the thread that ran
+  /// the loop last.
+  func discardAll() {
     let work = lock.withLock {
       isOver = true
       let found = posted
       posted = []
       return found
     }
-    // Released here, out of the lock: that may post again.
+    // Released here, out of the lock and when nothing refers to it: that may post, unwatch and cancel.
     _ = consume work
+    let handlers = watches
+    watches = []
+    freeWatches = []
+    _ = consume handlers
+    let timed = timers.removeAll()
+    _ = consume timed
+    pollers.removeAll()
   }
 
   /// Makes `run` return once the handler in progress is done.

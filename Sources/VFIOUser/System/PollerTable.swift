@@ -54,6 +54,15 @@ final class PollerTable {
     rebuild()
   }
 
+  /// Ends all of them; not during a round.
+  func removeAll() {
+    let removed = pollers
+    pollers = []
+    rebuild()
+    // Released here, when the table is in order: that may remove others.
+    _ = consume removed
+  }
+
   /// Calls every poller once. Returns whether one of them found work.
   @inline(__always)
   func round() -> Bool {

@@ -36,6 +36,14 @@ struct TimerQueue: ~Copyable {
     arm()
   }
 
+  /// Takes all of them out, without running one.
+  mutating func removeAll() -> [() -> Void] {
+    let work = entries.map(\.work)
+    entries = []
+    arm()
+    return work
+  }
+
   /// The descriptor fired: take its count, so that it does not fire again for the same deadline.
   mutating func acknowledge() {
     var count: UInt64 = 0

@@ -11,13 +11,6 @@ import Testing
   /// Longer than a test may take: whoever waits for the server's answer fails.
   private static let patience = Duration.seconds(3600)
 
-  private final class Call: GuestAccessHandler {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    func read(at offset: UInt64, byteCount: Int) -> UInt64 { 0 }
-    func write(_ value: UInt64, at offset: UInt64, byteCount: Int) { body() }
-  }
-
   @Test(
     "V12: a machine stops while its guest's configuration write waits for a stalled server",
     arguments: TestMachine.engines)
@@ -30,12 +23,12 @@ import Testing
     let stopper = Mutex<Thread?>(nil)
     try machine.space.place(
       // Weak: the machine keeps what is placed in its space.
-      Call { [weak machine] in
+      CallHandler { [weak machine] in
         guard let machine else { return }
         server.stall(until: release)
         stopper.withLock {
           $0 = try? Thread(
-            CPUThread {
+            WorkThread(name: "test") {
               usleep(100_000)
               machine.stop()
             })
@@ -65,7 +58,7 @@ import Testing
     let release = EventDescriptorBox(try EventDescriptor())
     defer { release.event.signal() }
     server.stall(until: release)
-    let writer = try CPUThread { device.writeConfiguration(7, at: 4, byteCount: 2) }
+    let writer = try WorkThread(name: "test") { device.writeConfiguration(7, at: 4, byteCount: 2) }
     // The machine's own thread for the device waits for the same lock.
     changed.withLock { $0 }?(0)
     usleep(100_000)
@@ -143,7 +136,7 @@ import Testing
 
   private struct Thread: @unchecked Sendable {
     // Joined once, by the test.
-    let thread: CPUThread
-    init(_ thread: CPUThread) { self.thread = thread }
+    let thread: WorkThread
+    init(_ thread: WorkThread) { self.thread = thread }
   }
 }

@@ -9,14 +9,6 @@ import VFIOUser
   private static let window: UInt64 = 0xe000_0000
   private static let none = UInt64(UInt32.max)
 
-  /// A handler that the guest calls by writing, while it waits.
-  private final class Call: GuestAccessHandler {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    func read(at offset: UInt64, byteCount: Int) -> UInt64 { 0 }
-    func write(_ value: UInt64, at offset: UInt64, byteCount: Int) { body() }
-  }
-
   private static func isLoss(_ event: MachineEvent) -> Bool {
     if case .deviceLost = event { true } else { false }
   }
@@ -28,7 +20,7 @@ import VFIOUser
     let test = try TestMachine(engine, [PinDevice.self])
     let (device, server) = try test.attach(PinDevice.self)
     try test.machine.space.place(
-      Call { server.die() }, in: .port, at: GuestAddress(0x500), byteCount: 1)
+      CallHandler { server.die() }, in: .port, at: GuestAddress(0x500), byteCount: 1)
     var script = AccessScript()
     script.place(slot: 1, [0: Self.window])
     script.place(slot: 2, [0: Self.window + 0x1000])
@@ -94,14 +86,14 @@ import VFIOUser
     let machine = test.machine
     let events = test.events
     try machine.space.place(
-      Call {
+      CallHandler {
         // As if the connection had broken.
         links.withLock { $0.last }?.close()
         _ = events.wait { $0.contains(where: Self.isLoss) }
       }, in: .port, at: GuestAddress(0x500), byteCount: 1)
     try machine.space.place(
       // Weak: the machine keeps what is placed in its space.
-      Call { [weak machine, weak device] in
+      CallHandler { [weak machine, weak device] in
         guard let machine, let device else { return }
         do { try machine.reconnect(device) } catch { Issue.record("no reconnection: \(error)") }
       }, in: .port, at: GuestAddress(0x501), byteCount: 1)

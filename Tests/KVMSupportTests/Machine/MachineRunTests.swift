@@ -63,7 +63,7 @@ import VFIOUser
       .awaitInterrupts(vector: 0x50, count: 1),
     ])
     let (machine, console) = (test.machine, test.console)
-    let stopper = try CPUThread {
+    let stopper = try WorkThread(name: "test") {
       _ = console.wait { !$0.isEmpty }
       machine.stop()
     }

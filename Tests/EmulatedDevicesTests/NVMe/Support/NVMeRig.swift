@@ -89,7 +89,7 @@ final class NVMeRig {
         }
         // What the device has left to be done there, and what would keep the loop.
         try loop.runOnce(timeout: .zero)
-        loop.discardPosted()
+        loop.discardAll()
       } catch {
         Issue.record("the server failed: \(error)")
         listening.signal()
