@@ -114,8 +114,17 @@ int cvfu_futex_wake(const void *word);
 
 // --- Eventfds whose open file a peer shares, and may make blocking at any time ---
 
-/// Adds one to an eventfd, unless it would block. Returns 0 or -errno.
+/// Adds one to an eventfd, without blocking; a full counter may stay as it is. Returns 0 or -errno.
+///
+/// Where `cvfu_event_signal_is_safe` says no, a peer can make the call block until it takes the counter.
 int cvfu_event_signal(int descriptor);
+
+/// Whether no peer can make `cvfu_event_signal` block: the kernel has asynchronous I/O, and this process may
+/// use it.
+bool cvfu_event_signal_is_safe(void);
+
+/// Takes an eventfd's value and sets it to zero without blocking. Returns 0 or -errno, -EAGAIN for zero.
+int cvfu_event_take(int descriptor, uint64_t *value);
 
 /// Sets an eventfd to zero without blocking. Returns 0 or -errno.
 int cvfu_event_consume(int descriptor);

@@ -21,7 +21,7 @@ final class MachineRunner: Sendable {
     self.cpus = cpus
     self.space = space
     self.endsWithFirst = endsWithFirst
-    changed = try EventDescriptor()
+    changed = try EventDescriptor(isShared: false)
   }
 
   /// Runs the CPUs to their end.

@@ -96,12 +96,12 @@ final class MailboxEndpoint: IORegionEndpoint {
 
   @inline(__always)
   private func announceResponse() {
-    if memory.monitorSleeps { store.responseEvent.signalWarily() }
+    if memory.monitorSleeps { store.responseEvent.signal() }
   }
 
   /// The monitor has signalled the command event: the loop slept, or the monitor was told late.
   private func announced() {
-    store.commandEvent.consumeWarily()
+    store.commandEvent.consume()
     if poll() { loop.noteActivity() }
   }
 
@@ -127,7 +127,7 @@ final class MailboxEndpoint: IORegionEndpoint {
     isInProgress = false
     update()
     memory.closeResponses()
-    store.responseEvent.signalWarily()
+    store.responseEvent.signal()
     loop.removeSleeper(self)
     if let poller { loop.removePoller(poller) }
     if let watch { loop.unwatch(watch) }

@@ -91,9 +91,9 @@ public final class MailboxPort: IORegionPort {
     // In one order with the look at the flag in `send`, and with the stores of the sequence there and here.
     guard !isOver.exchange(true, ordering: .sequentiallyConsistent) else { return }
     memory.closeCommands()
-    commandEvent.signalWarily()
+    commandEvent.signal()
     // Whoever waits for a response here wakes and looks.
-    responseEvent.signalWarily()
+    responseEvent.signal()
   }
 
   // MARK: One access
@@ -175,10 +175,10 @@ public final class MailboxPort: IORegionPort {
     // Whoever closed meanwhile may have said so in the place of this command's sequence.
     guard !isOver.load(ordering: .sequentiallyConsistent) else {
       memory.closeCommands()
-      commandEvent.signalWarily()
+      commandEvent.signal()
       return fail(.closed, &progress)
     }
-    if memory.deviceSleeps { commandEvent.signalWarily() }
+    if memory.deviceSleeps { commandEvent.signal() }
     guard command.wantsResponse else {
       unsafe isPosted = true
       turns.leave()
@@ -304,7 +304,7 @@ public final class MailboxPort: IORegionPort {
         // An answer at the last moment counts; else the time is over, or the descriptors are unusable.
         return look(for: wanted, memory.responseSequence) ?? .failed(.timedOut)
       }
-      if state & CInt(CVFU_EVENT_RAISED) != 0 { responseEvent.consumeWarily() }
+      if state & CInt(CVFU_EVENT_RAISED) != 0 { responseEvent.consume() }
       if state & CInt(CVFU_PEER_GONE) != 0 { return ended(wanted) }
       // Signals without an answer are no reason to stay longer.
       if left == 0 { return look(for: wanted, memory.responseSequence) ?? .failed(.timedOut) }

@@ -2,19 +2,27 @@ import CVFIOUserLinux
 
 /// An eventfd: a counter in the kernel that one side raises and the other waits for.
 ///
+/// A peer may hold the same open file, fill the counter and make it blocking, at any time: no call here
+/// waits for a peer because of that.
+///
 /// Source: eventfd(2). Threads: any.
 public struct EventDescriptor: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor
-  /// Whether a write could block, because a peer made the descriptor without O_NONBLOCK.
-  private let mayBlock: Bool
+  /// Whether a peer may hold the same open file.
+  private let isShared: Bool
 
-  /// A new counter at zero, non-blocking and close-on-exec.
+  /// A new counter at zero, non-blocking and close-on-exec, which may be given to peers.
   ///
   /// - Throws: `EMFILE` or `ENFILE` when no descriptor is left.
-  public init() throws(Errno) {
+  public init() throws(Errno) { try self.init(isShared: true) }
+
+  /// A new counter at zero.
+  ///
+  /// - Parameter isShared: false for one that no peer ever gets, which costs a little less.
+  package init(isShared: Bool) throws(Errno) {
     let raw = try Errno.check(eventfd(0, CInt(EFD_CLOEXEC | EFD_NONBLOCK)))
     descriptor = OwnedDescriptor(adopting: raw)
-    mayBlock = false
+    self.isShared = isShared
   }
 
   /// Takes over a descriptor that a peer sent as an eventfd.
@@ -22,9 +30,7 @@ public struct EventDescriptor: ~Copyable, Sendable {
   /// - Throws: `EINVAL` when it is something else. The descriptor is closed then.
   public init(adopting descriptor: consuming OwnedDescriptor) throws(Errno) {
     guard Self.isEventDescriptor(descriptor.rawValue) else { throw .invalidArgument }
-    // The flag belongs to the open file that the peer shares with us: setting it here would change
-    // how the peer's own reads behave.
-    mayBlock = try Errno.checkShim(cvfu_is_nonblocking(descriptor.rawValue)) == 0
+    isShared = true
     self.descriptor = descriptor
   }
 
@@ -40,12 +46,13 @@ public struct EventDescriptor: ~Copyable, Sendable {
 
   /// Adds one to the counter, and never blocks.
   ///
-  /// A counter at its maximum stays there: whoever waits for it is due anyway.
+  /// A counter at its maximum stays there: whoever waits for it is due anyway. Where a kernel or a sandbox
+  /// has no asynchronous I/O, a hostile peer can block one call, until it takes the counter or a signal
+  /// comes.
   public func signal() {
-    if mayBlock {
-      var state = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
-      // Safety: one element, for the time of the call.
-      guard unsafe poll(&state, 1, 0) == 1, Int32(state.revents) & POLLOUT != 0 else { return }
+    guard !isShared else {
+      _ = cvfu_event_signal(descriptor.rawValue)
+      return
     }
     var one: UInt64 = 1
     // Safety: the kernel reads the eight bytes of a local variable.
@@ -53,23 +60,13 @@ public struct EventDescriptor: ~Copyable, Sendable {
   }
 
   /// Takes the counter's value and sets it to zero; nil when it is zero.
+  @discardableResult
   public func consume() -> UInt64? {
-    if mayBlock {
-      var state = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
-      // Safety: one element, for the time of the call.
-      guard unsafe poll(&state, 1, 0) == 1, Int32(state.revents) & POLLIN != 0 else { return nil }
-    }
     var value: UInt64 = 0
-    // Safety: the kernel writes the eight bytes of a local variable.
-    let count = unsafe read(descriptor.rawValue, &value, 8)
-    return count == 8 ? value : nil
+    // Safety: the call writes the eight bytes of a local variable.
+    let result = unsafe cvfu_event_take(descriptor.rawValue, &value)
+    return result == 0 ? value : nil
   }
-
-  /// As `signal`, for a counter that a hostile peer may make blocking or fill at any time.
-  package func signalWarily() { _ = cvfu_event_signal(descriptor.rawValue) }
-
-  /// Sets the counter to zero; as `signalWarily`.
-  package func consumeWarily() { _ = cvfu_event_consume(descriptor.rawValue) }
 
   /// Waits until the counter is raised and takes its value.
   ///

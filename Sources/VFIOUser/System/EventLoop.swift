@@ -60,7 +60,7 @@ public final class EventLoop: @unchecked Sendable {
     self.polling = polling
     let raw = try Errno.check(epoll_create1(CInt(EPOLL_CLOEXEC)))
     epoll = OwnedDescriptor(adopting: raw)
-    wakeup = try EventDescriptor()
+    wakeup = try EventDescriptor(isShared: false)
     timers = try TimerQueue()
     waiting = SpinPolicy(mode: polling)
     // Safety: a zeroed structure of the kernel's is valid.

@@ -240,7 +240,7 @@ import Testing
     }
     try rig.onLoop { inside, _ in inside.endpoint?.pause() }
     var most = UInt64.max - 1
-    rig.store.commandEvent.consumeWarily()
+    rig.store.commandEvent.consume()
     #expect(Glibc.write(rig.store.commandEvent.rawValue, &most, 8) == 8)
     rig.store.memory.setDeviceSleeps(true)
     #expect(rig.write(1, 0, isPosted: true) == .done(0))
