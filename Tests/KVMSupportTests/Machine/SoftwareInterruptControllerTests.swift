@@ -29,7 +29,11 @@ import VFIOUser
     #expect(controller.take(cpu: 0) == nil)
     #expect(controller.take(cpu: 1) == 0x41)
     #expect(controller.take(cpu: 1) == nil)
-    try controller.change(connection, to: InterruptMessage(address: 0xfeef_f000, data: 0x42))
+    let changed = controller.connect([
+      MessageRequest(
+        .connection(connection), to: InterruptMessage(address: 0xfeef_f000, data: 0x42))
+    ])
+    #expect(try changed.map { try $0.get() } == [connection])
     event.signal()
     event.signal()
     #expect(controller.take(cpu: 0) == 0x42)

@@ -30,15 +30,39 @@ final class DeviceVector {
     return unsafe poll(&state, 1, 0) == 1
   }
 
-  /// Delivers from now on, and what is pending at once.
-  func connect(_ message: InterruptMessage) throws(MachineError) {
-    guard message != self.message || connection == nil else { return }
-    if let connection {
-      try controller.change(connection, to: message)
-    } else {
-      connection = try controller.connect(event.rawValue, to: .message(message))
+  /// Has vectors of one controller deliver from now on, and what is pending at once.
+  ///
+  /// - Returns: for each of them why it does not deliver as it should; nil where it does.
+  static func connect(
+    _ wishes: [(delivery: DeviceVector, message: InterruptMessage)]
+  ) -> [MachineError?] {
+    var failures = [MachineError?](repeating: nil, count: wishes.count)
+    let changes = wishes.indices.filter { place in
+      let (delivery, message) = wishes[place]
+      return message != delivery.message || delivery.connection == nil
     }
-    self.message = message
+    guard let controller = changes.first.map({ wishes[$0].delivery.controller }) else {
+      return failures
+    }
+    let outcomes = controller.connect(
+      changes.map { place in
+        let (delivery, message) = wishes[place]
+        return MessageRequest(delivery.source, to: message)
+      })
+    for (place, outcome) in zip(changes, outcomes) {
+      let (delivery, message) = wishes[place]
+      switch outcome {
+      case .success(let connection):
+        delivery.connection = connection
+        delivery.message = message
+      case .failure(let error): failures[place] = error
+      }
+    }
+    return failures
+  }
+
+  private var source: MessageRequest.Source {
+    if let connection { .connection(connection) } else { .descriptor(event.rawValue) }
   }
 
   /// Delivers nothing from now on.

@@ -14,11 +14,13 @@ public protocol InterruptController: AnyObject, Sendable {
     _ descriptor: CInt, to target: InterruptTarget
   ) throws(MachineError) -> InterruptConnection
 
-  /// Has an eventfd that leads to a message lead to another one; nothing happens to one that was
-  /// disconnected.
+  /// Has several eventfds lead to messages, in one go: each of them delivers what was signalled before, too.
   ///
-  /// - Throws: as ``connect(_:to:)``.
-  func change(_ connection: InterruptConnection, to message: InterruptMessage) throws(MachineError)
+  /// - Returns: for each request its connection, the old one where it had one, or why it is refused: then
+  ///   it is as it was before.
+  func connect(
+    _ requests: [MessageRequest]
+  ) -> [Result<InterruptConnection, MachineError>]
 
   /// Ends a connection: further signals stay in the eventfd.
   func disconnect(_ connection: InterruptConnection)

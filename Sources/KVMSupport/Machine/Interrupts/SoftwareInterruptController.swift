@@ -59,20 +59,39 @@ public final class SoftwareInterruptController: InterruptController, GuestAccess
     if case .line(let line, _) = target, !(0..<Self.lineCount).contains(line) {
       throw MachineError(.systemCall, "the interrupt controller has no input \(line)")
     }
-    let identity = state.withLock { state in
-      state.nextIdentity += 1
-      state.sources[state.nextIdentity] = Source(descriptor: descriptor, target: target)
-      return state.nextIdentity
-    }
+    let connection = state.withLock { Self.add(descriptor, target, &$0) }
     wakeAll()
-    return InterruptConnection(identity: identity)
+    return connection
   }
 
-  /// See ``InterruptController``; throws nothing.
-  public func change(
-    _ connection: InterruptConnection, to message: InterruptMessage
-  ) throws(MachineError) {
-    state.withLock { $0.sources[connection.identity]?.target = .message(message) }
+  /// See ``InterruptController``.
+  public func connect(
+    _ requests: [MessageRequest]
+  ) -> [Result<InterruptConnection, MachineError>] {
+    let outcomes = state.withLock { state in
+      requests.map { request -> Result<InterruptConnection, MachineError> in
+        switch request.source {
+        case .connection(let connection):
+          guard state.sources[connection.identity] != nil else {
+            return .failure(MachineError(.systemCall, "the interrupt is not connected"))
+          }
+          state.sources[connection.identity]?.target = .message(request.message)
+          return .success(connection)
+        case .descriptor(let descriptor):
+          return .success(Self.add(descriptor, .message(request.message), &state))
+        }
+      }
+    }
+    wakeAll()
+    return outcomes
+  }
+
+  private static func add(
+    _ descriptor: CInt, _ target: InterruptTarget, _ state: inout State
+  ) -> InterruptConnection {
+    state.nextIdentity += 1
+    state.sources[state.nextIdentity] = Source(descriptor: descriptor, target: target)
+    return InterruptConnection(identity: state.nextIdentity)
   }
 
   /// See ``InterruptController``.

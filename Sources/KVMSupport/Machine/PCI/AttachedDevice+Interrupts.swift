@@ -45,10 +45,9 @@ extension AttachedDevice {
       dropMessages()
       makeMessages(count)
     } else {
-      for (vector, delivery) in messages.enumerated() {
-        reporting("MSI") { () throws(MachineError) in
-          try delivery.connect(message(vector, of: count))
-        }
+      let wishes = messages.enumerated().map { ($0.element, message($0.offset, of: count)) }
+      for error in DeviceVector.connect(wishes) {
+        reporting("MSI") { () throws(MachineError) in if let error { throw error } }
       }
     }
   }
@@ -70,11 +69,9 @@ extension AttachedDevice {
     messageCount = count
     reporting("MSI") { () throws(MachineError) in
       var made: [DeviceVector] = []
-      for vector in 0..<count {
-        let delivery = try makeVector()
-        try delivery.connect(message(vector, of: count))
-        made.append(delivery)
-      }
+      for _ in 0..<count { made.append(try makeVector()) }
+      let wishes = made.enumerated().map { ($0.element, message($0.offset, of: count)) }
+      for error in DeviceVector.connect(wishes) { if let error { throw error } }
       try assign(.msi, start: 0, made)
       messages = made
     }
@@ -95,7 +92,8 @@ extension AttachedDevice {
   private func updateVectors(_ range: Range<Int>, connects: Bool) {
     guard let table else { return }
     let control = vectorControl
-    var made: [(vector: Int, delivery: DeviceVector)] = []
+    var made: [Int: DeviceVector] = [:]
+    var opened: [Int] = []
     for vector in range {
       let isOpen = control.isOn && !control.isMasked && !table.isMasked(vector)
       let known = vectors[vector]
@@ -105,12 +103,19 @@ extension AttachedDevice {
       }
       guard isOpen || known == nil && profile.hasFixedVectors && control.isOn else { continue }
       reporting("MSI-X vector \(vector)") { () throws(MachineError) in
-        let delivery = if let known { known } else { try makeVector() }
-        if isOpen { try delivery.connect(table.message(vector)) }
-        if known == nil { made.append((vector, delivery)) }
+        if known == nil { made[vector] = try makeVector() }
+        if isOpen { opened.append(vector) }
       }
     }
-    give(made)
+    let wishes = opened.compactMap { vector in
+      (vectors[vector] ?? made[vector]).map { ($0, table.message(vector)) }
+    }
+    for (vector, error) in zip(opened, DeviceVector.connect(wishes)) {
+      guard let error else { continue }
+      made[vector] = nil
+      reporting("MSI-X vector \(vector)") { () throws(MachineError) in throw error }
+    }
+    give(made.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
   }
 
   /// Gives new vectors to the device, those that follow each other in one go.
