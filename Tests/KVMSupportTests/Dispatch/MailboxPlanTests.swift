@@ -46,12 +46,32 @@ import Testing
     }
   }
 
+  /// Keeps a server on its loop, and stops it there.
+  private final class Served: @unchecked Sendable {
+    // Confined to the loop.
+    var server: DeviceServer?
+
+    func stop(on loop: EventLoop) {
+      let isStopped = Observed(false)
+      loop.post { [self] in
+        guard let server else { return isStopped.update { $0 = true } }
+        server.stop { isStopped.update { $0 = true } }
+        self.server = nil
+      }
+      #expect(isStopped.wait { $0 })
+    }
+  }
+
   @Test(
     "I19, I22, I23: a guest reaches registers by mailbox where both sides agree, else by ioregionfd",
     arguments: [true, false])
   func accesses(offersMailbox: Bool) throws {
     let thread = try LoopThread(name: "device", polling: .adaptive)
-    defer { thread.end() }
+    let served = Served()
+    defer {
+      served.stop(on: thread.loop)
+      thread.end()
+    }
     let pair = try SocketPair()
     let raw = try pair.second.duplicate().release()
     thread.loop.post { [loop = thread.loop] in
@@ -59,8 +79,7 @@ import Testing
       do { try server.adopt(OwnedDescriptor(adopting: raw)) } catch {
         Issue.record("\(error)")
       }
-      // The loop keeps it while the client is there.
-      server.onExhausted = { _ = server }
+      served.server = server
     }
     var options = ClientOptions()
     options.offersMailbox = offersMailbox

@@ -53,7 +53,7 @@ final class PinDevice: PCIDevice {
     let registers = try function.registers(PinRegister.self)
     registers.effect = { [unowned self] access throws(Errno) in
       switch PinRegister(access) {
-      case .raise: function.raise(vector: Int(access.written))
+      case .raise: self.function.raise(vector: Int(access.written))
       case .lower: line.lower()
       case .level: line.raise()
       default: break

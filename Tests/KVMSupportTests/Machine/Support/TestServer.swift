@@ -15,6 +15,8 @@ final class TestServer: @unchecked Sendable {
   private struct Server: @unchecked Sendable {
     // Confined to the loop.
     var server: DeviceServer?
+    /// What ends stalls: nothing stays behind where a test ends before it ended them.
+    var stalls: [EventDescriptorBox] = []
   }
 
   /// - Parameter kind: the device; it is made on its loop.
@@ -64,6 +66,7 @@ final class TestServer: @unchecked Sendable {
   /// Keeps the thread busy: the server is there, and answers nothing until `release` is signalled.
   func stall(until release: EventDescriptorBox) {
     let begun = try? EventDescriptorBox(EventDescriptor())
+    server.withLock { $0.stalls.append(release) }
     thread.loop.post {
       begun?.event.signal()
       _ = release.event.wait(timeout: .seconds(300))
@@ -73,17 +76,24 @@ final class TestServer: @unchecked Sendable {
 
   /// Ends the thread, and the connection with it: the server has died.
   func die() {
-    let done = try? EventDescriptorBox(EventDescriptor())
-    thread.loop.post { [self] in
-      let server = server.withLock { state in
-        defer { state.server = nil }
-        return state.server
-      }
-      server?.stop { done?.event.signal() }
+    let (last, stalls) = server.withLock { state in
+      defer { state = Server(server: nil) }
+      return (state.server, state.stalls)
     }
-    _ = done?.event.wait(timeout: .seconds(60))
+    for stall in stalls { stall.signal() }
+    if let last {
+      // Stopped on its loop: a host that goes with a live session would stay with it.
+      if thread.loop.isRunningHere {
+        last.stop {}
+      } else {
+        let done = try? EventDescriptorBox(EventDescriptor())
+        let confined = LoopConfined(last)
+        thread.loop.post { confined.value.stop { done?.signal() } }
+        if done?.event.wait(timeout: .seconds(60)) == nil { Issue.record("a server did not stop") }
+      }
+    }
     thread.end()
   }
 
-  deinit { thread.end() }
+  deinit { die() }
 }
