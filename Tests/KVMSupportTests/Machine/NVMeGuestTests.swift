@@ -47,6 +47,11 @@ import VFIOUser
       return try test.machine.run()
     }
 
+    func run(_ script: String) throws -> MachineEnding {
+      try test.machine.load(.scripts(try AccessScriptText(script).scripts))
+      return try test.machine.run()
+    }
+
     var file: [UInt8] { FileManager.default.contents(atPath: path).map(Array.init) ?? [] }
 
     /// How often the doorbells were accessed, by each way that the monitor sees.
@@ -138,11 +143,8 @@ import VFIOUser
     "E2, E3, E16: the example of a script drives nvme, with values and then with eventfds",
     arguments: TestMachine.engines)
   func script(_ engine: MachineOptions.Engine) throws {
-    let root = String(#filePath.split(separator: "/Tests/KVMSupportTests/")[0])
-    let text = try String(contentsOfFile: root + "/Examples/Guests/nvme.script", encoding: .utf8)
     let board = try Board(engine)
-    try board.test.machine.load(.scripts(try AccessScriptText(text).scripts))
-    #expect(try board.test.machine.run() == .exited(0), "\(board.test.printed)")
+    #expect(try board.run(Self.example) == .exited(0), "\(board.test.printed)")
     #expect(board.window.events.map(\.offset.rawValue) == [0x1008, 0x100c])
     var rings: [AccessMechanism: Int] = [.ioregionfd: 10]
     // KVM signals it by itself.
@@ -153,6 +155,61 @@ import VFIOUser
     block.replaceSubrange(504..., with: [0, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99])
     expectBlock(block, in: board.file)
   }
+
+  @Test(
+    "E2, E3: a controller that is disabled takes its eventfds back, and the next doorbell has a value",
+    arguments: TestMachine.engines)
+  func takenBack(_ engine: MachineOptions.Engine) throws {
+    let board = try Board(engine)
+    let end = try #require(try Self.example.range(of: "# Shut down."))
+    #expect(
+      try board.run(Self.example[..<end.lowerBound] + Self.again) == .exited(0),
+      "\(board.test.printed)")
+    #expect(board.test.printed.hasSuffix("it was read back\nand once more\n"))
+    #expect(board.window.events.isEmpty)
+    #expect(board.window.fallbacks.isEmpty, "\(board.window.fallbacks)")
+    var rings: [AccessMechanism: Int] = [.ioregionfd: 13]
+    if engine == .software { rings[.ioeventfd] = 1 }
+    #expect(board.rings == rings)
+  }
+
+  /// The script of Examples/Guests.
+  private static var example: String {
+    get throws {
+      let root = String(#filePath.split(separator: "/Tests/KVMSupportTests/")[0])
+      return try String(contentsOfFile: root + "/Examples/Guests/nvme.script", encoding: .utf8)
+    }
+  }
+
+  /// Disables the controller, enables it again with queues elsewhere, and reads block 1.
+  private static let again = """
+    write32  0xe0000014 0
+    poll32   0xe000001c 0 mask 1
+    write64  0xe0000028 0x8a000
+    write64  0xe0000030 0x8b000
+    write32  0xe0000014 0x00460001
+    poll32   0xe000001c 1 mask 1
+    write32  0x8a000 0x00020005
+    write64  0x8a018 0x8d000
+    write32  0x8a028 0x000f0001
+    write32  0x8a02c 1
+    write32  0x8a040 0x00030001
+    write64  0x8a058 0x8c000
+    write32  0x8a068 0x000f0001
+    write32  0x8a06c 0x00010001
+    write32  0xe0001000 2
+    poll32   0x8b01c 0x00010003
+    write32  0x8c000 0x00020002
+    write32  0x8c004 1
+    write64  0x8c018 0x8e000
+    write64  0x8c028 1
+    write32  0xe0001008 1
+    poll32   0x8d00c 0x00010002
+    write32  0xe000100c 1
+    expect64 0x8e000 0x1122334455667788
+    print "and once more\\n"
+
+    """
 
   @Test("A guest without a controller says so", .onKVM)
   func nothing() throws {
