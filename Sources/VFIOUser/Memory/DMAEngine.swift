@@ -39,7 +39,7 @@ public final class DMAEngine {
   private var grants: UnsafeMutablePointer<DMASnapshot.Grant>
   /// The grant that served the last access: rings and descriptors hit it again and again.
   private(set) var recent = 0
-  /// The table, for the engine of the session's own loop; others adopt what is published.
+  /// What the client has granted; nil for an engine without a session.
   private let table: DMATable?
   private var isStale = false
   /// The process's count of lost pages at which none of the grants had lost one; `.max` when one has.
@@ -58,21 +58,22 @@ public final class DMAEngine {
     unsafe grants = snapshot.grants
   }
 
-  /// An engine over the same memory for another loop; it adopts what is published there.
+  /// An engine over the same memory for another loop, which is told there when the grants change.
   init(home: DMAEngine, loop: EventLoop) {
     self.loop = loop
     self.home = LoopConfined(home)
-    table = nil
+    table = home.table
     ledger = home.ledger
     gate = home.gate
     remoteAccess = home.remoteAccess
-    snapshot = home.table?.snapshot ?? home.snapshot
+    snapshot = home.snapshot
     // Safety: as above.
     unsafe grants = snapshot.grants
     noteLosses()
+    if table != nil { invalidate() }
   }
 
-  /// Takes over what the session published.
+  /// Takes over a state of the grants.
   func adopt(_ snapshot: DMASnapshot) {
     self.snapshot = snapshot
     // Safety: as in `init`.
@@ -82,13 +83,13 @@ public final class DMAEngine {
     noteLosses()
   }
 
-  /// Lets go of the snapshot: the next access asks the table.
+  /// Lets go of the snapshot: the next access asks the table. For changes of the grants.
   func invalidate() {
     adopt(.empty)
     isStale = true
   }
 
-  /// Refreshes the snapshot where this engine shares the session's loop.
+  /// Asks the table where the grants have changed.
   @inline(__always)
   func refresh() {
     assert(loop.isCurrent)

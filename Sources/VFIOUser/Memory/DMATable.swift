@@ -1,36 +1,81 @@
 /// What the client has granted, as the session changes it.
 ///
-/// Threads: confined to the session's loop. Readers on any loop use the snapshots that it publishes.
-final class DMATable {
+/// Threads: the session's loop changes it; `snapshot` and `snapshotCount` are for any thread.
+final class DMATable: @unchecked Sendable {
   /// The most grants at a time; the protocol's default for max_dma_maps.
   let capacity: Int
+  /// Guards the rest: other loops ask for snapshots while the session's changes the grants.
+  private let lock = ConditionLock()
   private var mappings: [DMAMapping] = []
-  private var published: DMASnapshot? = .empty
+  private var latest: DMASnapshot? = .empty
+  private var madeCount = 0
 
   init(capacity: Int) { self.capacity = capacity }
 
-  var count: Int { mappings.count }
+  /// How many grants there are.
+  var count: Int { lock.withLock { mappings.count } }
 
-  /// The grants as they are now. Made when it is asked for: a burst of maps costs one snapshot.
+  /// How many snapshots were made so far: what changes of the grants have cost.
+  var snapshotCount: Int { lock.withLock { madeCount } }
+
+  /// The grants as they are now. Made when it is asked for, and kept until they change: a burst of
+  /// changes that nobody looks at costs none.
   var snapshot: DMASnapshot {
-    if let published { return published }
-    let fresh = DMASnapshot(mappings)
-    published = fresh
-    return fresh
+    lock.withLock {
+      if let latest { return latest }
+      let fresh = DMASnapshot(mappings)
+      latest = fresh
+      madeCount += 1
+      return fresh
+    }
   }
 
   /// Adds a grant.
   ///
   /// - Throws: `EEXIST` when it overlaps one, `ENOSPC` when the table is full.
   func insert(_ mapping: DMAMapping) throws(Errno) {
-    let place = try placeForInsertion(of: mapping.range)
-    mappings.insert(mapping, at: place)
-    published = nil
+    try lock.withLock { () throws(Errno) in
+      let place = try insertionPlace(of: mapping.range)
+      // First: a snapshot that nobody else keeps would have the grants copied for the change.
+      latest = nil
+      mappings.insert(mapping, at: place)
+    }
   }
 
-  /// Where a grant of `range` would go; throws as `insert` does.
-  @discardableResult
-  func placeForInsertion(of range: DMARange) throws(Errno) -> Int {
+  /// Throws as `insert` would for a grant of `range`.
+  func checkInsertion(of range: DMARange) throws(Errno) {
+    try lock.withLock { () throws(Errno) in _ = try insertionPlace(of: range) }
+  }
+
+  /// Takes out the grant that has exactly this range.
+  ///
+  /// - Throws: `EINVAL` when a grant overlaps it otherwise, `ENOENT` when there is none at all.
+  func remove(_ range: DMARange) throws(Errno) -> DMAMapping {
+    try lock.withLock { () throws(Errno) in
+      let place = try removalPlace(of: range)
+      latest = nil
+      return mappings.remove(at: place)
+    }
+  }
+
+  /// Throws as `remove` would for this range.
+  func checkRemoval(of range: DMARange) throws(Errno) {
+    try lock.withLock { () throws(Errno) in _ = try removalPlace(of: range) }
+  }
+
+  /// Takes out everything.
+  func removeAll() -> [DMAMapping] {
+    lock.withLock {
+      let removed = mappings
+      mappings = []
+      latest = .empty
+      return removed
+    }
+  }
+
+  // MARK: With the lock held
+
+  private func insertionPlace(of range: DMARange) throws(Errno) -> Int {
     let place = lowerBound(range.address)
     if place < mappings.count, mappings[place].range.overlaps(range) { throw .fileExists }
     if place > 0, mappings[place - 1].range.overlaps(range) { throw .fileExists }
@@ -38,34 +83,12 @@ final class DMATable {
     return place
   }
 
-  /// Takes out the grant that has exactly this range.
-  ///
-  /// - Throws: `EINVAL` when a grant overlaps it otherwise, `ENOENT` when there is none at all.
-  func remove(_ range: DMARange) throws(Errno) -> DMAMapping {
-    let place = try checkRemoval(range)
-    published = nil
-    return mappings.remove(at: place)
-  }
-
-  /// Where the grant of exactly this range is; throws as `remove` does.
-  @discardableResult
-  func checkRemoval(_ range: DMARange) throws(Errno) -> Int {
+  private func removalPlace(of range: DMARange) throws(Errno) -> Int {
     let place = lowerBound(range.address)
     if place < mappings.count, mappings[place].range == range { return place }
     let overlapsNext = place < mappings.count && mappings[place].range.overlaps(range)
     let overlapsPrevious = place > 0 && mappings[place - 1].range.overlaps(range)
     throw overlapsNext || overlapsPrevious ? .invalidArgument : .noSuchFileOrDirectory
-  }
-
-  /// Lets go of the snapshot. Before a change this keeps the grants from being copied for it.
-  func discardSnapshot() { published = nil }
-
-  /// Takes out everything.
-  func removeAll() -> [DMAMapping] {
-    let removed = mappings
-    mappings = []
-    published = .empty
-    return removed
   }
 
   /// The index of the first grant that starts at `address` or later.

@@ -119,18 +119,16 @@ public final class DeviceHost {
 
   func map(_ mapping: DMAMapping) throws(Errno) {
     services.dma.invalidate()
-    table.discardSnapshot()
     try table.insert(mapping)
-    services.publish(table)
+    services.grantsWereAdded()
     device.memoryMapped(mapping.range)
   }
 
   /// Takes a grant back; `completion` runs when nothing refers to the memory any more.
   func unmap(_ range: DMARange, completion: @escaping () -> Void) throws(Errno) {
-    try table.checkRemoval(range)
+    try table.checkRemoval(of: range)
     fence(.memoryUnmap(range)) { [self] in
       services.dma.invalidate()
-      table.discardSnapshot()
       // A fence that ran before this one may have removed it.
       guard let mapping = try? table.remove(range) else { return completion() }
       retire([mapping]) { [self] in
@@ -143,7 +141,7 @@ public final class DeviceHost {
   /// Waits until no loop and no I/O refers to the mappings, and lets go of them.
   private func retire(_ mappings: [DMAMapping], completion: @escaping () -> Void) {
     let dying = DyingMappings(mappings)
-    services.publishAndWait(table) { [self] in
+    services.forgetGrants { [self] in
       fences.drain(dying.mappings.map(\.leases)) {
         // The last reference: the memory is unmapped here.
         dying.mappings = []
@@ -202,7 +200,6 @@ public final class DeviceHost {
       action: { [self] in
         for set in services.interrupts { set.releaseAll() }
         services.dma.invalidate()
-        table.discardSnapshot()
         let mappings = table.removeAll()
         retire(mappings) { [self] in
           if wasNegotiated {

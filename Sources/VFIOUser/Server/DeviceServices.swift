@@ -18,7 +18,7 @@ public final class DeviceServices {
   /// Set by the host, which answers clients.
   var onPathsChange: (([RegionPath], Int) -> Void)?
   /// The ways to the client's memory on other loops.
-  private var remoteEngines: [DMAEngine] = []
+  private var remoteEngines: [RemoteEngine] = []
 
   init(
     loop: EventLoop, dma: DMAEngine, interrupts: [InterruptSet], logger: Logger
@@ -43,7 +43,7 @@ public final class DeviceServices {
   /// Memory that the client serves by messages is reached through the device's loop. Call it on the device's loop; the result belongs to `other`.
   public func makeDMAEngine(on other: EventLoop) -> DMAEngine {
     let engine = DMAEngine(home: dma, loop: other)
-    remoteEngines.append(engine)
+    remoteEngines.append(RemoteEngine(engine))
     return engine
   }
 
@@ -76,7 +76,7 @@ public final class DeviceServices {
   /// A loop that has ended counts as done.
   public func settle(_ loops: [EventLoop], then action: @escaping () -> Void) {
     guard !loops.isEmpty else { return action() }
-    let pending = LoopConfined(PendingAdoptions(loops.count, action))
+    let pending = LoopConfined(PendingLoops(loops.count, action))
     let home = loop
     for other in loops {
       let done = QuiesceCompletion { home.post { pending.value.oneDone() } }
@@ -84,27 +84,21 @@ public final class DeviceServices {
     }
   }
 
-  /// Hands what the client has granted to the other loops, which adopt it at their next turn.
-  func publish(_ table: DMATable) { publishAndWait(table) {} }
+  /// Tells the other loops that there are new grants, which they look up when they need them.
+  func grantsWereAdded() {
+    for engine in remoteEngines { engine.tell() }
+  }
 
-  /// As `publish`; `completion` runs on the device's loop when every loop has adopted it.
-  func publishAndWait(_ table: DMATable, completion: @escaping () -> Void) {
-    guard !remoteEngines.isEmpty else { return completion() }
-    let snapshot = table.snapshot
-    let pending = LoopConfined(PendingAdoptions(remoteEngines.count, completion))
-    let home = loop
-    for engine in remoteEngines {
-      let remote = LoopConfined(engine)
-      engine.loop.post {
-        remote.value.adopt(snapshot)
-        home.post { pending.value.oneDone() }
-      }
-    }
+  /// Has the other loops let go of what they know of the grants; `completion` runs on the device's loop
+  /// when all have, and none refers to grants that were taken out of the table before.
+  func forgetGrants(then completion: @escaping () -> Void) {
+    for engine in remoteEngines { engine.invalidate() }
+    settle(remoteEngines.map(\.loop), then: completion)
   }
 }
 
-/// Counts the loops that have not adopted a snapshot yet.
-private final class PendingAdoptions {
+/// Counts the loops that have not done yet what was posted to them.
+private final class PendingLoops {
   private var left: Int
   private let completion: () -> Void
 

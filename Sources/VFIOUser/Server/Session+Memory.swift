@@ -16,7 +16,7 @@ extension Session {
     }
     do throws(Errno) {
       // Before the file is mapped, so that a refused grant costs nothing.
-      try host.table.placeForInsertion(of: range)
+      try host.table.checkInsertion(of: range)
       let mapping: DMAMapping
       if let descriptor = descriptors.take(at: 0) {
         mapping = try DMAMapping(

@@ -72,7 +72,6 @@ final class StorageRig: BlockRequestOwner {
     let range = DMARange(address: DMAAddress(address), byteCount: UInt64(byteCount))
     let mapping = try make(try #require(range))
     engine.invalidate()
-    table.discardSnapshot()
     try table.insert(mapping)
   }
 

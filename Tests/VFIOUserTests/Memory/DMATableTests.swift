@@ -104,9 +104,14 @@ import Testing
     #expect(wrong == 0)
   }
 
-  @Test("V6, V11: a client grants 65,535 ranges by message and goes; the next one is served")
-  func manyGrantsByMessage() throws {
+  @Test(
+    "V6, V11: a client grants 65,535 ranges by message and goes; the next one is served",
+    arguments: [false, true])
+  func manyGrantsByMessage(withOtherLoop: Bool) throws {
     let rig = try TestRig()
+    let other = try LoopThread(name: "other", polling: .never)
+    defer { other.end() }
+    if withOtherLoop { _ = rig.device.services?.makeDMAEngine(on: other.loop) }
     for index in 0..<UInt64(65535) {
       let request = DMAMapRequest(
         rights: .read, address: DMAAddress(index << 12), byteCount: 4096)
@@ -116,12 +121,82 @@ import Testing
     try rig.work()
     #expect(rig.host.table.count == 65535)
     #expect(try rig.map(1 << 40, 4096) == .noSpace)
-    #expect(try rig.unmap(4096, 4096) == nil)
+    try rig.peer.send(DMAUnmapRequest(address: DMAAddress(4096), byteCount: 4096))
+    var reply: TestPeer.Message?
+    try rig.work {
+      reply = try rig.peer.receive()
+      return reply != nil
+    }
+    #expect(reply?.header.command == .dmaUnmap)
+    #expect(reply?.header.failure == nil)
     #expect(try rig.map(1 << 40, 4096) == nil)
+    #expect(rig.host.table.snapshotCount == 0, "nobody has asked for the memory")
     try rig.hangUp()
+    try rig.work { !rig.host.isOccupied }
     #expect(rig.host.table.count == 0)
     try rig.reconnect()
     #expect(try rig.read(0, 0, 1) == [0])
+  }
+
+  /// A session with 2000 grants, and an engine on a loop that the test turns itself.
+  private static func rigWithOtherLoop() throws -> (TestRig, EventLoop, DMAEngine) {
+    let rig = try TestRig()
+    let other = try EventLoop(polling: .never)
+    let engine = try #require(rig.device.services).makeDMAEngine(on: other)
+    try other.runOnce(timeout: .zero)
+    for index in 0..<UInt64(2000) {
+      let request = DMAMapRequest(
+        rights: .read, address: DMAAddress(index << 12), byteCount: 4096)
+      try rig.peer.send(request, flags: .noReply)
+      if index % 256 == 0 { while rig.session.process() == .more {} }
+    }
+    try rig.work()
+    #expect(rig.host.table.count == 2000)
+    return (rig, other, engine)
+  }
+
+  @Test("V6: thousands of maps cost a loop that sleeps one notice, and nobody a snapshot")
+  func mapsForOtherLoops() throws {
+    let (rig, other, engine) = try Self.rigWithOtherLoop()
+    let before = engine.generation
+    try other.runOnce(timeout: .zero)
+    #expect(engine.generation == before + 1)
+    #expect(rig.host.table.snapshotCount == 0)
+    let first = try #require(DMARange(address: DMAAddress(0), byteCount: 2000 << 12))
+    #expect(engine.permits(first, .read))
+    #expect(rig.host.table.snapshotCount == 1)
+    // The next map is another notice, and the next access another snapshot.
+    #expect(try rig.map(2000 << 12, 4096) == nil)
+    try other.runOnce(timeout: .zero)
+    let all = try #require(DMARange(address: DMAAddress(0), byteCount: 2001 << 12))
+    #expect(engine.permits(all, .read))
+    #expect(engine.permits(first, .read))
+    #expect(rig.host.table.snapshotCount == 2)
+    try rig.hangUp()
+    try other.runOnce(timeout: .zero)
+    try rig.work()
+    #expect(!engine.permits(first, .read))
+  }
+
+  @Test("E5: an unmap waits for a loop that knows the grant, and costs no snapshot")
+  func unmapsForOtherLoops() throws {
+    let (rig, other, engine) = try Self.rigWithOtherLoop()
+    try other.runOnce(timeout: .zero)
+    let all = try #require(DMARange(address: DMAAddress(0), byteCount: 2000 << 12))
+    #expect(engine.permits(all, .read))
+    for index in 0..<UInt64(100) {
+      try rig.peer.send(DMAUnmapRequest(address: DMAAddress(index << 12), byteCount: 4096))
+      #expect(try rig.turn() == nil)
+      try other.runOnce(timeout: .zero)
+      #expect(try rig.turn()?.header.command == .dmaUnmap)
+    }
+    #expect(rig.host.table.snapshotCount == 1)
+    #expect(!engine.permits(all, .read))
+    #expect(rig.host.table.snapshotCount == 2)
+    try rig.hangUp()
+    try other.runOnce(timeout: .zero)
+    try rig.work()
+    #expect(!rig.host.isOccupied)
   }
 
   @Test("E5: one grant of the whole address space holds every address")

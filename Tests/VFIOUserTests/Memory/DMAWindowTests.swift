@@ -108,7 +108,6 @@ import Testing
     let other = try SharedMemory(byteCount: 4096)
     try rig.map(0x10000, other)
     rig.engine.invalidate()
-    rig.table.discardSnapshot()
     try rig.table.insert(
       DMAMapping(
         range, rights: [.read, .write], file: OwnedDescriptor(adopting: dup(file)), offset: 0))

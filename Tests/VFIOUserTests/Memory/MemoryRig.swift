@@ -41,7 +41,6 @@ final class MemoryRig {
 
   private func insert(_ mapping: DMAMapping) throws {
     engine.invalidate()
-    table.discardSnapshot()
     try table.insert(mapping)
   }
 
@@ -50,7 +49,6 @@ final class MemoryRig {
       throw Errno.invalidArgument
     }
     engine.invalidate()
-    table.discardSnapshot()
     _ = try table.remove(range)
   }
 

@@ -85,6 +85,16 @@ final class TestRig {
     }
   }
 
+  /// Works until `isDone`, where other threads have a part in it.
+  func work(until isDone: () throws -> Bool) throws {
+    let deadline = MonotonicTime.now.advanced(by: .seconds(60))
+    while try !isDone() {
+      try #require(MonotonicTime.now < deadline, "it did not come about")
+      while session.process() == .more {}
+      try loop.runOnce(timeout: .milliseconds(5))
+    }
+  }
+
   /// Works and returns the next message for the client, if there is one.
   func turn() throws -> TestPeer.Message? {
     try work()
