@@ -125,15 +125,23 @@ public final class DeviceHost {
   }
 
   /// Takes a grant back; `completion` runs when nothing refers to the memory any more.
+  ///
+  /// The device goes on as soon as the grant is gone; the client's commands wait for the completion.
   func unmap(_ range: DMARange, completion: @escaping () -> Void) throws(Errno) {
     try table.checkRemoval(of: range)
+    let held = session
+    held?.addHold()
+    let finish = {
+      completion()
+      held?.releaseHold()
+    }
     fence(.memoryUnmap(range)) { [self] in
       services.dma.invalidate()
       // A fence that ran before this one may have removed it.
-      guard let mapping = try? table.remove(range) else { return completion() }
+      guard let mapping = try? table.remove(range) else { return finish() }
       retire([mapping]) { [self] in
         device.memoryUnmapped(range)
-        completion()
+        finish()
       }
     }
   }

@@ -183,6 +183,77 @@ import Testing
     #expect(throws: Errno.notPermitted) { try lease.write(at: 0, from: [42].rawSpan) }
   }
 
+  @Test(
+    "V8, E5: commands behind an unmap wait until it is done, whether it wants a reply or not",
+    arguments: [false, true])
+  func commandsBehindUnmap(isPosted: Bool) throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 4096)
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    let dma = try #require(rig.device.services).dma
+    let range = try #require(DMARange(address: DMAAddress(0x1800), byteCount: 16))
+    let lease = try dma.lease(range, [.read, .write])
+    try rig.peer.send(
+      DMAUnmapRequest(address: DMAAddress(0x1000), byteCount: 4096),
+      flags: isPosted ? .noReply : [])
+    try rig.peer.send(.regionWrite, TestPeer.writePayload(0, 0, [7]))
+    try rig.peer.send(
+      DMAMapRequest(rights: .read, address: DMAAddress(0x1000), byteCount: 4096))
+    #expect(try rig.turn() == nil)
+    #expect(rig.device.memory.writeCount == 0)
+    #expect(!rig.device.events.contains { $0.hasPrefix("unmapped") })
+    lease.end()
+    if !isPosted { #expect(try rig.turn()?.header.command == .dmaUnmap) }
+    #expect(try rig.turn()?.header.command == .regionWrite)
+    #expect(try rig.turn()?.header.failure == nil)
+    #expect(rig.device.memory.writeCount == 1)
+    #expect(rig.host.table.count == 1)
+  }
+
+  @Test("V9: the device's messages are answered while an unmap waits for its range")
+  func messagesDuringUnmap() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 4096)
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    #expect(try rig.map(0x10000, 4096) == nil)
+    let dma = try #require(rig.device.services).dma
+    let range = try #require(DMARange(address: DMAAddress(0x1800), byteCount: 16))
+    let lease = try dma.lease(range, [.read, .write])
+    try rig.peer.send(DMAUnmapRequest(address: DMAAddress(0x1000), byteCount: 4096))
+    try rig.peer.send(.regionRead, TestPeer.readPayload(0, 0, 1))
+    try rig.work()
+    // The device goes on: what it has in flight may need the client to end.
+    dma.read(at: DMAAddress(0x10000), byteCount: 2) { _ in lease.end() }
+    let request = try #require(try rig.turn())
+    #expect(request.header.command == .dmaRead)
+    try rig.peer.sendRaw(
+      TestPeer.frame(.reply(to: request.header, payloadByteCount: 18), request.payload + [5, 6]))
+    #expect(try rig.turn()?.header.command == .dmaUnmap)
+    #expect(try rig.turn()?.header.command == .regionRead)
+  }
+
+  @Test("V11: a client that goes while its unmap waits leaves a device that serves the next one")
+  func hangupDuringUnmap() throws {
+    let rig = try TestRig()
+    let file = try SharedMemory(byteCount: 4096)
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    let dma = try #require(rig.device.services).dma
+    let range = try #require(DMARange(address: DMAAddress(0x1800), byteCount: 16))
+    let lease = try dma.lease(range, [.read, .write])
+    try rig.peer.send(DMAUnmapRequest(address: DMAAddress(0x1000), byteCount: 4096))
+    try rig.peer.send(.regionRead, TestPeer.readPayload(0, 0, 1))
+    try rig.work()
+    try rig.hangUp()
+    #expect(rig.end == .clientClosed)
+    #expect(rig.host.isOccupied)
+    lease.end()
+    try rig.work()
+    #expect(!rig.host.isOccupied)
+    try rig.reconnect()
+    #expect(try rig.map(0x1000, 4096, file: file.rawDescriptor) == nil)
+    #expect(try rig.read(0, 0, 1) == [0])
+  }
+
   @Test("V6: a map over an existing range is EEXIST, an unmap must match exactly")
   func exactness() throws {
     let rig = try TestRig()
