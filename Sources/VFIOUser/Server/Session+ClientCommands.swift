@@ -107,7 +107,9 @@ extension Session: DMAMessageChannel {
     do throws(Errno) {
       try lane.send(frame.rawSpan)
     } catch {
-      return finish(.failed(error))
+      guard error.isHangup else { return finish(.failed(error)) }
+      _ = outstanding.take(number)
+      return completion(.failure(failure))
     }
     // Replies are looked for from now on, even while commands are held back.
     noteInterest()
@@ -222,7 +224,7 @@ extension Session: DMAMessageChannel {
     guard let twin else { return }
     do throws(Errno) {
       if !twin.backlog.isEmpty {
-        _ = try twin.flush()
+        try twin.flushOrDrop()
         noteTwinInterest()
       }
       for _ in 0..<64 {
@@ -234,11 +236,20 @@ extension Session: DMAMessageChannel {
         switch twin.receive() {
         case .received: continue
         case .empty: return
-        case .ended: return finish(.clientClosed)
-        case .failed(let error): throw error
+        case .ended: return twinEnded()
+        case .failed(let error):
+          guard error.isHangup else { throw error }
+          return twinEnded()
         }
       }
     } catch { finish(.failed(error)) }
+  }
+
+  /// The client has closed the second socket. What it has sent on the first before still counts.
+  private func twinEnded() {
+    // A bound, for a client that has closed this one alone and goes on sending.
+    for _ in 0..<64 { guard process() == .more else { break } }
+    finish(.clientClosed)
   }
 
   /// Handles the message at the head of the second socket.

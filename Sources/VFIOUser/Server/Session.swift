@@ -100,7 +100,7 @@ public final class Session {
     defer { isProcessing = false }
     do {
       if !channel.backlog.isEmpty {
-        _ = try channel.flush()
+        try channel.flushOrDrop()
         noteInterest()
       }
       return try processMessages(limit)
@@ -140,11 +140,11 @@ public final class Session {
         case .ended:
           finish(.clientClosed)
           return .ended
-        case .failed(.connectionReset):
+        case .failed(let error):
+          guard error.isHangup else { throw error }
           // The client left replies unread when it closed.
           finish(.clientClosed)
           return .ended
-        case .failed(let error): throw error
         }
       }
     }
@@ -228,6 +228,9 @@ public final class Session {
   func noteInterest() { onInterestChange?() }
 
   /// Exchanges messages until `isDone`, for DMA that blocks; see `DMAMessageChannel.pump`.
+  ///
+  /// Where a stream ends meanwhile, nothing is waited for any more, and no more than that: the commands
+  /// that the client has left behind still count, and `process` finds the end after them.
   func exchangeMessages(until isDone: () -> Bool) -> Bool {
     let deadline = MonotonicTime.now.advanced(by: host.options.clientTimeout)
     addHold()
@@ -236,15 +239,29 @@ public final class Session {
       guard end == nil else { return false }
       do throws(Errno) {
         if let twin {
-          if try exchange(on: twin) { continue }
+          switch try exchange(on: twin) {
+          case .worked: continue
+          case .ended: return giveUpWaiting(isDone)
+          case .idle: break
+          }
           // A client with one thread may be sending us a command: it answers once that is read.
           let takesCommands = heldCommands.hasRoom
-          if takesCommands, try exchange(on: channel) { continue }
+          if takesCommands {
+            switch try exchange(on: channel) {
+            case .worked: continue
+            case .ended: return giveUpWaiting(isDone)
+            case .idle: break
+            }
+          }
           guard
             MessageChannel.wait(for: [(twin, true), (channel, takesCommands)], until: deadline)
           else { return false }
         } else {
-          if try exchange(on: channel) { continue }
+          switch try exchange(on: channel) {
+          case .worked: continue
+          case .ended: return giveUpWaiting(isDone)
+          case .idle: break
+          }
           guard channel.wait(until: deadline) else { return false }
         }
       } catch {
@@ -254,21 +271,30 @@ public final class Session {
     return true
   }
 
-  /// One step of `exchangeMessages` on one socket. Returns whether there was something to do.
-  private func exchange(on lane: MessageChannel) throws(Errno) -> Bool {
-    if !lane.backlog.isEmpty { _ = try lane.flush() }
+  /// What one step of `exchangeMessages` came to.
+  private enum Exchange { case worked, idle, ended }
+
+  /// One step of `exchangeMessages` on one socket.
+  private func exchange(on lane: MessageChannel) throws(Errno) -> Exchange {
+    if !lane.backlog.isEmpty { try lane.flushOrDrop() }
     switch lane === channel ? nextMessage() : nextReply(on: lane) {
-    case .handled, .lost: return true
+    case .handled, .lost: return .worked
     case .blocked, .incomplete: break
     }
     switch lane.receive() {
-    case .received: return true
-    case .empty: return false
-    case .ended:
-      finish(.clientClosed)
-      return true
-    case .failed(let error): throw error
+    case .received: return .worked
+    case .empty: return .idle
+    case .ended: return .ended
+    case .failed(let error):
+      if error.isHangup { return .ended }
+      throw error
     }
+  }
+
+  /// Fails what waits for replies of a client that sends none any more.
+  private func giveUpWaiting(_ isDone: () -> Bool) -> Bool {
+    failOutstandingCommands(.cancelled)
+    return isDone()
   }
 
   // MARK: Sending
@@ -287,7 +313,7 @@ public final class Session {
   /// A client that has hung up reads no replies, but the commands that it left behind still count:
   /// the end of the stream follows them.
   func sendFailed(_ error: Errno) {
-    if error != .brokenPipe { finish(.failed(error)) }
+    if !error.isHangup { finish(.failed(error)) }
   }
 
   /// Answers a command with an error, if it wants an answer.

@@ -4,6 +4,9 @@ extension Errno {
   /// The calling thread's current error.
   static var current: Errno { Errno(rawValue: errno) }
 
+  /// Whether it says that the peer of a socket has closed its end.
+  var isHangup: Bool { self == .brokenPipe || self == .connectionReset }
+
   /// The result of a system call that answers -1 on failure, or its error.
   @inline(__always)
   static func check(_ result: CInt) throws(Errno) -> CInt {

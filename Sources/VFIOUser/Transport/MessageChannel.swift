@@ -268,6 +268,15 @@ final class MessageChannel {
     return true
   }
 
+  /// Sends what waits, or drops it where the peer has hung up: what that has left behind can still be
+  /// received, and the end of the stream follows it.
+  func flushOrDrop() throws(Errno) {
+    do throws(Errno) { _ = try flush() } catch {
+      guard error.isHangup else { throw error }
+      backlog.removeAll()
+    }
+  }
+
   private func transmit(_ bytes: RawSpan, _ descriptors: [CInt]) throws(Errno) -> Int {
     // Safety: the kernel reads the span and the array for the time of the call.
     let sent = unsafe bytes.withUnsafeBytes { buffer in

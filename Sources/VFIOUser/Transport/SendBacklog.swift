@@ -40,6 +40,12 @@ struct SendBacklog {
     byteCount += bytes.byteCount
   }
 
+  /// Drops everything: nobody is left to read it.
+  mutating func removeAll() {
+    entries = []
+    byteCount = 0
+  }
+
   mutating func advance(by count: Int) {
     guard !entries.isEmpty else { return }
     entries[0].sent += count
