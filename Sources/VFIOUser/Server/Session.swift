@@ -187,9 +187,12 @@ public final class Session {
     }
   }
 
-  /// A reset need not wait for an access that it voids.
+  /// A reset need not wait for an access that it voids. One that will be refused voids nothing, and waits.
   private func mayStart(_ header: MessageHeader) -> Bool {
-    guard header.command == .deviceReset, heldCommands.isEmpty, isNegotiated else { return false }
+    guard header.command == .deviceReset, heldCommands.isEmpty, isNegotiated,
+      header.payloadByteCount == 0, host.layout.flags.contains(.reset),
+      !channel.hasDescriptors(for: header)
+    else { return false }
     voidDeferredAccesses(answering: .canceled)
     return holdCount == 0
   }

@@ -170,6 +170,12 @@ final class MessageChannel {
     return takeBatches()
   }
 
+  /// Whether descriptors came with the message that `nextHeader` announced.
+  func hasDescriptors(for header: MessageHeader) -> Bool {
+    guard let first = batches.first else { return false }
+    return first.lastByte < streamPosition + UInt64(header.byteCount)
+  }
+
   private func takeBatches() -> ReceivedDescriptors {
     var found = ReceivedDescriptors()
     while let batch = batches.first, batch.lastByte < streamPosition {

@@ -104,6 +104,31 @@ import Testing
     #expect(try rig.read(0, 0, 1) == [0])
   }
 
+  /// A DEVICE_RESET that is refused.
+  enum RefusedReset: CaseIterable { case payload, descriptors, noSuchReset }
+
+  @Test(
+    "E9, V6: a reset that is refused voids nothing, and waits its turn",
+    arguments: RefusedReset.allCases)
+  func refusedReset(_ fault: RefusedReset) throws {
+    let rig = try TestRig(flags: fault == .noSuchReset ? [] : .reset)
+    let read = try rig.peer.send(.regionRead, TestPeer.readPayload(2, 0, 4))
+    try rig.work()
+    let event = try EventDescriptor()
+    let reset = try rig.peer.send(
+      .deviceReset, fault == .payload ? [1, 2, 3, 4] : [],
+      descriptors: fault == .descriptors ? [event.rawValue] : [])
+    #expect(try rig.turn() == nil)
+    rig.device.slow.replies[0].complete(with: [1, 2, 3, 4])
+    let answer = try #require(try rig.turn())
+    #expect(answer.header.messageID == read)
+    #expect(answer.payload.suffix(4) == [1, 2, 3, 4])
+    let refusal = try #require(try rig.turn())
+    #expect(refusal.header.messageID == reset)
+    #expect(refusal.header.failure == .invalidArgument)
+    #expect(!rig.device.events.contains { $0.hasPrefix("reset") })
+  }
+
   @Test("E10: a device that is not quiet yet holds back the reset's reply and later commands")
   func quiesceLater() throws {
     let rig = try TestRig()
