@@ -86,7 +86,8 @@ extension Session {
       let entry = try decoding { () throws(WireError) in
         try RegionWriteMulti.entry(at: index, in: payload)
       }
-      _ = try host.region(for: RegionAccess(entry), .write)
+      let access = RegionAccess(entry)
+      _ = try foreignRange(of: try host.region(for: access, .write), access)
       entries.append(entry)
     }
     writeEntries(header, entries, from: 0)
@@ -101,7 +102,7 @@ extension Session {
       let access = RegionAccess(entry)
       guard let target = try? host.region(for: access, .write) else { continue }
       let data = withUnsafeBytesFree(entry.data, count: Int(entry.count))
-      if target.needsOtherLoop, let range = target.region.foreignRange(access, home: host.loop) {
+      if let range = try? foreignRange(of: target, access) {
         return onOtherLoop(range, access, data) { [weak self] error in
           // A client that has gone meanwhile takes the rest of its writes with it.
           guard let self, self.end == nil else { return }
@@ -132,18 +133,29 @@ extension Session {
 
   // MARK: Ranges of other loops
 
+  /// The range of another loop that answers the access, or nil where all of it is ours.
+  ///
+  /// - Throws: `EINVAL` for an access that spans ranges of different loops: a handler runs on its own
+  ///   loop alone.
+  @inline(__always)
+  private func foreignRange(
+    of target: HostedRegion, _ access: RegionAccess
+  ) throws(Refusal) -> RegionRange? {
+    guard target.needsOtherLoop else { return nil }
+    if let range = target.region.foreignRange(access, home: host.loop) { return range }
+    guard !target.region.touchesForeignRange(access, home: host.loop) else {
+      throw Refusal(.invalidArgument, "an access across the ranges of several loops")
+    }
+    return nil
+  }
+
   /// Has the access answered on the loop of its range. Returns false when its range is ours.
   ///
   /// - Throws: `EINVAL` for an access that spans ranges of different loops.
   private func handOver(
     _ target: HostedRegion, _ header: MessageHeader, _ access: RegionAccess, _ data: [UInt8]?
   ) throws(Refusal) -> Bool {
-    guard let range = target.region.foreignRange(access, home: host.loop) else {
-      guard !target.region.touchesForeignRange(access, home: host.loop) else {
-        throw Refusal(.invalidArgument, "an access across the ranges of several loops")
-      }
-      return false
-    }
+    guard let range = try foreignRange(of: target, access) else { return false }
     current.isConcurrent = range.isConcurrent
     current.isPosted = !header.wantsReply
     guard let reply = beginDeferral() else { throw Refusal(.ioError) }

@@ -25,6 +25,21 @@ extension ErrorTableTests {
     }
   }
 
+  /// Places in region 6 of accesses of 8 bytes that two of its ranges hold, and not only the device's loop.
+  private static let spanningPlaces: [UInt64] = [25, 28, 31, 57, 60, 63]
+
+  /// A bench whose device has ranges on another loop, which nobody runs: no handler may be called.
+  private static func benchWithOtherLoop(_ bench: FaultBench) throws -> FaultBench {
+    try FaultBench(bench.answer, remoteLoop: EventLoop(polling: .never))
+  }
+
+  private static func expectNoWrites(_ bench: FaultBench) {
+    let device = bench.rig.device
+    for memory in [device.remote, device.remoteToo, device.besideRemote] {
+      #expect(memory.writeCount == 0)
+    }
+  }
+
   static let accessFaults: [String: Fault] = [
     "REGION_READ: truncated": { try $0.truncated(.regionRead, TestPeer.readPayload(0, 0, 4)) },
     "REGION_READ: surplus bytes": { bench in
@@ -58,6 +73,13 @@ extension ErrorTableTests {
       #expect(try bench.rig.turn()?.header.command == .deviceReset)
       bench.rig.device.slow.replies[0].complete(with: [1])
       try bench.check(voided)
+    },
+    "REGION_READ: across the ranges of several loops": { bench in
+      let other = try benchWithOtherLoop(bench)
+      for place in spanningPlaces {
+        try other.fault(.regionRead, TestPeer.readPayload(6, place, 8))
+      }
+      try other.fault(.regionRead, TestPeer.readPayload(6, 0, 128))
     },
     "REGION_READ: descriptors": { bench in
       try bench.fault(.regionRead, TestPeer.readPayload(0, 0, 4), descriptors: 1)
@@ -94,6 +116,14 @@ extension ErrorTableTests {
       (0, .max, 4), (0, .max, 1), (0, .max - 3, 8),
     ]),
     "REGION_WRITE: the device fails the access": writes([(5, 0, 4)]),
+    "REGION_WRITE: across the ranges of several loops": { bench in
+      let other = try benchWithOtherLoop(bench)
+      let data = [UInt8](repeating: 0x5a, count: 8)
+      for place in spanningPlaces {
+        try other.fault(.regionWrite, TestPeer.writePayload(6, place, data))
+      }
+      expectNoWrites(other)
+    },
     "REGION_WRITE: descriptors": { bench in
       try bench.fault(.regionWrite, TestPeer.writePayload(0, 0, [0x5a]), descriptors: 1)
       #expect(bench.rig.device.memory.bytes[0] == 0)
@@ -145,6 +175,16 @@ extension ErrorTableTests {
       (0, 4096, 1), (0, 4093, 4), (0, 1 << 40, 1),
     ]),
     "REGION_WRITE_MULTI: offset and count overflow": refusedWrites([(0, .max, 8), (0, .max, 2)]),
+    "REGION_WRITE_MULTI: write across the ranges of several loops": { bench in
+      let other = try benchWithOtherLoop(bench)
+      for place in spanningPlaces {
+        let entry = RegionWriteMulti.Entry(
+          offset: RegionOffset(place), region: 6, count: 8, data: 1)
+        try other.fault(RegionWriteMulti([good, entry, good]))
+      }
+      expectNoWrites(other)
+      #expect(other.rig.device.memory.bytes[0] == 0)
+    },
     "REGION_WRITE_MULTI: the device fails a write": { bench in
       let failing = RegionWriteMulti.Entry(
         offset: RegionOffset(0), region: 5, count: 4, data: 0)

@@ -13,9 +13,9 @@ final class FaultBench {
 
   init(
     _ answer: ErrorTable.Answer, options: DeviceOptions = DeviceOptions(),
-    flags: DeviceFlags = .reset
+    flags: DeviceFlags = .reset, remoteLoop: EventLoop? = nil
   ) throws {
-    rig = try TestRig(options: options, flags: flags)
+    rig = try TestRig(options: options, remoteLoop: remoteLoop, flags: flags)
     self.answer = answer
   }
 

@@ -178,6 +178,38 @@ import Testing
     #expect(Array(rig.device.memory.bytes.prefix(200)) == (0..<200).map { UInt8($0) })
   }
 
+  @Test("WRITE_MULTI reaches ranges of other loops there, and refuses a write across two of them")
+  func writeMultiOnLoops() throws {
+    let thread = try LoopThread(name: "other", polling: .never)
+    defer { thread.end() }
+    let rig = try TestRig(remoteLoop: thread.loop)
+    func entry(_ region: UInt32, _ offset: UInt64, _ data: UInt64) -> RegionWriteMulti.Entry {
+      RegionWriteMulti.Entry(offset: RegionOffset(offset), region: region, count: 8, data: data)
+    }
+    func reply(_ message: some WireMessage) throws -> TestPeer.Message? {
+      try rig.peer.send(message)
+      var reply: TestPeer.Message?
+      try rig.work {
+        reply = try rig.peer.receive()
+        return reply != nil
+      }
+      return reply
+    }
+    for place: UInt64 in [28, 60] {
+      let refusal = try reply(RegionWriteMulti([entry(0, 0, 1), entry(6, place, .max)]))
+      #expect(refusal?.header.failure == .invalidArgument)
+    }
+    #expect(rig.device.memory.writeCount == 0)
+    let entries = [entry(0, 0, 1), entry(6, 0, 2), entry(6, 56, 3), entry(6, 64, 4)]
+    #expect(try reply(RegionWriteMulti(entries))?.payload == [4, 0, 0, 0, 0, 0, 0, 0])
+    // What the other thread has written is seen once it has ended.
+    thread.end()
+    #expect(rig.device.remote.bytes == [2] + [UInt8](repeating: 0, count: 31))
+    #expect(rig.device.remoteToo.bytes[24] == 3)
+    #expect(!rig.device.remoteToo.bytes.contains(0xff))
+    #expect(rig.device.besideRemote.bytes == [4] + [UInt8](repeating: 0, count: 63))
+  }
+
   @Test("A range of another loop is answered from there, in order")
   func otherLoop() throws {
     let other = try EventLoop(polling: .never)

@@ -4,7 +4,8 @@ import Logging
 
 /// A device of no bus that records what happens to it. Its regions:
 /// 0 memory of 4096 bytes; 1 absent; 2 answers when the test says so; 3 read-only memory;
-/// 4 mappable memory with two areas; 5 fails with ENXIO; 6 runs on another loop if there is one; 7 write-only.
+/// 4 mappable memory with two areas; 5 fails with ENXIO; 6 memory, whose first 32 bytes and next 32 are on
+/// another loop if there is one, and the last 64 on the device's; 7 write-only.
 ///
 /// Its interrupt types: 0 a line; 1 without vectors; 2 eight vectors; 3 one that cannot be masked; 4
 /// one without eventfds.
@@ -13,7 +14,9 @@ final class TestDevice: ServedDevice {
   let slow = SlowRegion()
   let readOnly = MemoryRegion(byteCount: 256)
   let shared: SharedMemory
-  let remote = MemoryRegion(byteCount: 64)
+  let remote = MemoryRegion(byteCount: 32)
+  let remoteToo = MemoryRegion(byteCount: 32)
+  let besideRemote = MemoryRegion(byteCount: 64)
   let remoteLoop: EventLoop?
   var events: [String] = []
   var services: DeviceServices?
@@ -43,7 +46,7 @@ final class TestDevice: ServedDevice {
           byteCount: 16384, rights: [.read, .write],
           mapping: RegionMapping(memory: shared, areas: areas)),
         RegionLayout(byteCount: 16, rights: [.read, .write]),
-        RegionLayout(byteCount: 64, rights: [.read, .write]),
+        RegionLayout(byteCount: 128, rights: [.read, .write]),
         RegionLayout(byteCount: 64, rights: .write),
       ],
       interrupts: [
@@ -64,10 +67,13 @@ final class TestDevice: ServedDevice {
     case 5: try? Region(byteCount: 16, handler: FailingRegion())
     case 6:
       try? Region(
-        byteCount: 64,
+        byteCount: 128,
         ranges: [
           RegionRange(
-            offset: RegionOffset(0), byteCount: 64, handler: remote, loop: remoteLoop)
+            offset: RegionOffset(0), byteCount: 32, handler: remote, loop: remoteLoop),
+          RegionRange(
+            offset: RegionOffset(32), byteCount: 32, handler: remoteToo, loop: remoteLoop),
+          RegionRange(offset: RegionOffset(64), byteCount: 64, handler: besideRemote),
         ])
     case 7: try? Region(byteCount: 64, handler: MemoryRegion(byteCount: 64))
     default: nil
