@@ -18,6 +18,10 @@ public final class DeviceServer {
   private let logger: Logger
   private var listener: ListeningSocket?
   private var listenerWatch: WatchToken?
+  /// Runs when the listener is looked after again.
+  private var acceptTimer: TimerToken?
+  /// Whether it was said already that clients cannot be accepted.
+  private var hasWarned = false
   private var session: Session?
   private var sessionWatch: WatchToken?
   private var sessionPoller: PollerToken?
@@ -69,8 +73,9 @@ public final class DeviceServer {
   /// Accepts no more clients, ends the one that is served, removes the socket file and calls
   /// `completion` when the device is at rest.
   public func stop(completion: @escaping () -> Void) {
-    if let listenerWatch { loop.unwatch(listenerWatch) }
-    listenerWatch = nil
+    ignoreListener()
+    if let acceptTimer { loop.cancel(acceptTimer) }
+    acceptTimer = nil
     listener = nil
     next = nil
     refused = []
@@ -78,24 +83,53 @@ public final class DeviceServer {
   }
 
   private func listen(on socket: ListeningSocket) throws(ServerError) {
-    do throws(Errno) {
-      listenerWatch = try loop.watch(socket.rawValue, .readable) { [weak self] _ in
-        self?.acceptClients()
-      }
-    } catch { throw ServerError("cannot watch the socket: \(error)", error) }
+    do throws(Errno) { try watch(socket) } catch {
+      throw ServerError("cannot watch the socket: \(error)", error)
+    }
     listener = socket
   }
+
+  private func watch(_ socket: ListeningSocket) throws(Errno) {
+    listenerWatch = try loop.watch(socket.rawValue, .readable) { [weak self] _ in
+      self?.acceptClients()
+    }
+  }
+
+  private func ignoreListener() {
+    if let listenerWatch { loop.unwatch(listenerWatch) }
+    listenerWatch = nil
+  }
+
+  /// Whether clients that come are noticed at once.
+  var isListening: Bool { listenerWatch != nil }
 
   private func acceptClients() {
     guard let listener else { return }
     while true {
       do throws(Errno) {
         guard let socket = try listener.accept() else { return }
+        hasWarned = false
         welcome(socket)
-      } catch {
-        logger.warning("a client could not be accepted: \(error)")
-        return
-      }
+      } catch { return acceptLater(error) }
+    }
+  }
+
+  /// How long clients wait where one could not be accepted.
+  private static let acceptPause = Duration.milliseconds(100)
+
+  /// Leaves the clients at the door alone for a while: they stay in the queue, as a rule because no
+  /// descriptor is left, and would wake the loop again and again.
+  private func acceptLater(_ error: Errno) {
+    if !hasWarned {
+      logger.warning("a client could not be accepted, it waits: \(error)")
+      hasWarned = true
+    }
+    ignoreListener()
+    acceptTimer = loop.schedule(after: Self.acceptPause) { [weak self] in
+      guard let self, let listener else { return }
+      acceptTimer = nil
+      // Who came meanwhile is announced now.
+      do throws(Errno) { try watch(listener) } catch { acceptLater(error) }
     }
   }
 

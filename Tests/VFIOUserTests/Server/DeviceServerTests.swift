@@ -201,6 +201,60 @@ import Testing
     #expect(openCopies(of: event.rawValue) == 1)
   }
 
+  // MARK: No descriptor left
+
+  @Test("E17: a client that finds no descriptor free waits, costs one warning, and is served later")
+  func noDescriptorLeft() async {
+    await #expect(processExitsWith: .success) {
+      let log = LogKeeper()
+      let loop = try EventLoop(polling: .never)
+      let host = DeviceHost(device: try TestDevice(), loop: loop)
+      let server = DeviceServer(host: host, logger: log.logger)
+      let path = ServerThread.freshPath()
+      try server.listen(path: path)
+      let deadline = MonotonicTime.now.advanced(by: .seconds(60))
+      /// Turns the loop until it is so.
+      func turn(until isSo: () throws -> Bool) throws {
+        while try !isSo() {
+          try #require(MonotonicTime.now < deadline)
+          try loop.runOnce(timeout: .milliseconds(5))
+        }
+      }
+      let peer = try TestPeer(
+        adopting: OwnedDescriptor(adopting: try Errno.checkShim(cvfu_connect(path))))
+      try peer.send(VersionMessage(capabilities: nil))
+
+      // Nothing is free below `lowest`, and nothing above it may be used.
+      var lowest = dup(peer.channel.socket.rawValue)
+      while lowest < 128 { lowest = dup(peer.channel.socket.rawValue) }
+      var limit = rlimit()
+      getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      let usual = limit
+      limit.rlim_cur = rlim_t(lowest + 1)
+      setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      // Several times: the listener is left alone, and looked after again.
+      for _ in 0..<3 {
+        try turn { !server.isListening }
+        try turn { server.isListening }
+      }
+      #expect(log.all.count == 1)
+      #expect(!host.isOccupied)
+
+      limit = usual
+      setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+      try turn { host.isOccupied }
+      var reply: TestPeer.Message?
+      try turn {
+        reply = try peer.receive()
+        return reply != nil
+      }
+      #expect(reply?.header.failure == nil)
+      #expect(log.all.filter { $0.hasPrefix("warning") }.count == 1)
+      server.stop {}
+      #expect(!server.isListening)
+    }
+  }
+
   // MARK: Leaks
 
   private static func mappingCount() throws -> Int {
