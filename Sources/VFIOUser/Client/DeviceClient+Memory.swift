@@ -10,7 +10,9 @@ extension DeviceClient {
   ///   - memory: made by `SharedMemory.init(byteCount:)`; all of it is granted.
   ///   - address: where the device finds it.
   ///   - rights: what the device may do.
-  /// - Throws: `rejected` (EEXIST for an overlap), `invalidArgument`, else as every call.
+  /// - Throws: `rejected` (EEXIST for an overlap), `invalidArgument`, else as every call. After
+  ///   `timedOut` the server may have the range: the device reaches nothing of it by messages, and
+  ///   `unmapMemory(at:byteCount:timeout:)` takes it away before it can be mapped again.
   public func mapMemory(
     _ memory: SharedMemory, at address: DMAAddress, rights: DMARights = [.read, .write]
   ) throws(ClientError) {
@@ -86,7 +88,12 @@ extension DeviceClient {
       try call(.dmaMap, request, descriptors: descriptors) { _, _ throws(WireError) in }
     } catch {
       lock.withLock {
-        _ = grants.remove(address: request.address, byteCount: request.byteCount)
+        if error.code == .rejected || !error.mayHaveReachedServer {
+          _ = grants.remove(address: request.address, byteCount: request.byteCount)
+        } else {
+          // The server may have it, now or later: it can still be taken away.
+          grants.withdraw(address: request.address, byteCount: request.byteCount)
+        }
       }
       throw error
     }
@@ -95,23 +102,39 @@ extension DeviceClient {
   /// Takes a range away from the device. When it returns, no access is in flight.
   ///
   /// The range must be exactly one that was mapped. Accesses by message are served until the server
-  /// has replied, and refused afterwards, whatever the reply was.
-  /// - Throws: `invalidArgument` (ENOENT) when the range is not mapped, else as every call.
+  /// has replied, and refused afterwards, whatever the reply was. Where the call fails, the range is still
+  /// one that can be unmapped, and not mapped anew: the server may have it. A command that was not sent
+  /// (`ClientError.mayHaveReachedServer`) changes nothing.
+  /// - Throws: `invalidArgument` (ENOENT) when the range is not mapped; `rejected` with ENOENT when the
+  ///   server does not know it, which is no error where an earlier call had failed, and ends it; else as
+  ///   every call.
   public func unmapMemory(
     at address: DMAAddress, byteCount: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
-    guard lock.withLock({ grants.contains(address: address, byteCount: byteCount) }) else {
+    guard let grant = lock.withLock({ grants.grant(address: address, byteCount: byteCount) }) else {
       throw ClientError(.invalidArgument, .noSuchFileOrDirectory, "the range is not mapped")
     }
-    defer { lock.withLock { _ = grants.remove(address: address, byteCount: byteCount) } }
     let request = DMAUnmapRequest(address: address, byteCount: byteCount)
-    try call(.dmaUnmap, request, timeout: timeout) { payload, _ throws(WireError) in
-      // Some servers leave the echo out.
-      if payload.byteCount == 0 { return }
-      let reply = try DMAUnmapReply(decoding: payload)
-      guard reply.address == address, reply.byteCount == byteCount else {
-        throw WireError(.badRange, "a reply is for another range")
+    do {
+      try call(.dmaUnmap, request, timeout: timeout) { payload, _ throws(WireError) in
+        // Some servers leave the echo out.
+        if payload.byteCount == 0 { return }
+        let reply = try DMAUnmapReply(decoding: payload)
+        guard reply.address == address, reply.byteCount == byteCount else {
+          throw WireError(.badRange, "a reply is for another range")
+        }
       }
+    } catch {
+      guard error.mayHaveReachedServer else { throw error }
+      guard error.code == .rejected, error.errno == .noSuchFileOrDirectory else {
+        lock.withLock { grants.withdraw(address: address, byteCount: byteCount) }
+        throw error
+      }
+      lock.withLock { _ = grants.remove(address: address, byteCount: byteCount) }
+      // The server never got it, or an earlier unmap that was late has taken it away: as it should be.
+      if grant.memory == nil { return }
+      throw error
     }
+    lock.withLock { _ = grants.remove(address: address, byteCount: byteCount) }
   }
 }

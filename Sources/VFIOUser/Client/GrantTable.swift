@@ -6,7 +6,8 @@ struct GrantTable {
     let address: DMAAddress
     let byteCount: UInt64
     let rights: DMARights
-    let memory: (any ClientMemory)?
+    /// Nil where the device may reach nothing any more, though the server may not have heard of that.
+    var memory: (any ClientMemory)?
     /// Where the range starts in `memory`, in bytes.
     let memoryOffset: Int
 
@@ -27,18 +28,19 @@ struct GrantTable {
 
   /// Removes exactly this grant; false when there is none.
   mutating func remove(address: DMAAddress, byteCount: UInt64) -> Bool {
-    let index = firstIndex(endingAtOrAfter: address.rawValue)
-    guard index < grants.count, grants[index].address == address,
-      grants[index].byteCount == byteCount
-    else { return false }
+    guard let index = index(address, byteCount) else { return false }
     grants.remove(at: index)
     return true
   }
 
-  func contains(address: DMAAddress, byteCount: UInt64) -> Bool {
-    let index = firstIndex(endingAtOrAfter: address.rawValue)
-    return index < grants.count && grants[index].address == address
-      && grants[index].byteCount == byteCount
+  /// Lets the device reach nothing of exactly this grant any more, and keeps its place.
+  mutating func withdraw(address: DMAAddress, byteCount: UInt64) {
+    if let index = index(address, byteCount) { grants[index].memory = nil }
+  }
+
+  /// Exactly this grant, or nil.
+  func grant(address: DMAAddress, byteCount: UInt64) -> Grant? {
+    index(address, byteCount).map { grants[$0] }
   }
 
   /// Checks that adjacent grants with these rights cover the range.
@@ -104,6 +106,14 @@ struct GrantTable {
       memory, grants[index].memoryOffset + Int(start),
       Int(min(available, access.count - UInt64(done)))
     )
+  }
+
+  private func index(_ address: DMAAddress, _ byteCount: UInt64) -> Int? {
+    let index = firstIndex(endingAtOrAfter: address.rawValue)
+    guard index < grants.count, grants[index].address == address,
+      grants[index].byteCount == byteCount
+    else { return nil }
+    return index
   }
 
   private func firstIndex(endingAtOrAfter address: UInt64) -> Int {

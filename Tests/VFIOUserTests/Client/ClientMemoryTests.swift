@@ -183,6 +183,104 @@ import Testing
     server.join()
   }
 
+  @Test("E5: after a map or an unmap that was late the range is refused, and can be unmapped")
+  func unknownOutcome() throws {
+    let server = try FakeServer { end in
+      try end.greet()
+      // The server has the range, but says so only after the client's time.
+      let map = try end.expect(.dmaMap)
+      let reset = try #require(try end.next(timeout: .seconds(60)))
+      try end.reply(to: map)
+      try end.peer.send(.dmaRead, Self.access(0x1000, 1))
+      #expect(try end.expect(.dmaRead).header.failure == .badAddress)
+      try end.reply(to: reset)
+      try end.reply(to: try end.expect(.dmaUnmap))
+      try end.reply(to: try end.expect(.dmaMap))
+      let unmap = try end.expect(.dmaUnmap)
+      let again = try #require(try end.next(timeout: .seconds(60)))
+      #expect(again.header.command == .dmaUnmap)
+      try end.reply(to: unmap, unmap.payload)
+      try end.refuse(again, .noSuchFileOrDirectory)
+      try end.reply(to: try end.expect(.dmaMap))
+    }
+    let client = try server.connect()
+    let memory = PrivateMemory(byteCount: 4096)
+    let address = DMAAddress(0x1000)
+    client.limitWaits(to: .milliseconds(200))
+    #expect(clientError { try client.mapPrivateMemory(memory, at: address) }?.code == .timedOut)
+    client.limitWaits(to: .seconds(60))
+    #expect(
+      clientError { try client.mapPrivateMemory(memory, at: address) }
+        == ClientError(.invalidArgument, .fileExists, ""))
+    try client.reset()
+    try client.unmapMemory(at: address, byteCount: 4096)
+    try client.mapPrivateMemory(memory, at: address)
+    let late = clientError {
+      try client.unmapMemory(at: address, byteCount: 4096, timeout: .milliseconds(1))
+    }
+    #expect(late?.code == .timedOut)
+    // The late unmap was carried out: that the server knows nothing of the range is as it should be.
+    try client.unmapMemory(at: address, byteCount: 4096)
+    try client.mapPrivateMemory(memory, at: address)
+    server.join()
+  }
+
+  @Test("E5: a range whose unmap was refused is served no more, and can be unmapped again")
+  func refusedUnmap() throws {
+    let server = try FakeServer { end in
+      try end.greet()
+      try end.reply(to: try end.expect(.dmaMap))
+      try end.refuse(try end.expect(.dmaUnmap), .resourceBusy)
+      let reset = try end.expect(.deviceReset)
+      try end.peer.send(.dmaRead, Self.access(0x1000, 1))
+      #expect(try end.expect(.dmaRead).header.failure == .badAddress)
+      try end.reply(to: reset)
+      try end.reply(to: try end.expect(.dmaUnmap))
+      try end.reply(to: try end.expect(.dmaMap))
+      try end.refuse(try end.expect(.dmaUnmap), .noSuchFileOrDirectory)
+    }
+    let client = try server.connect()
+    let memory = PrivateMemory(byteCount: 4096)
+    let address = DMAAddress(0x1000)
+    func unmapError() -> ClientError? {
+      clientError { try client.unmapMemory(at: address, byteCount: 4096) }
+    }
+    try client.mapPrivateMemory(memory, at: address)
+    #expect(unmapError() == ClientError(.rejected, .resourceBusy, ""))
+    try client.reset()
+    #expect(unmapError() == nil)
+    try client.mapPrivateMemory(memory, at: address)
+    #expect(unmapError() == ClientError(.rejected, .noSuchFileOrDirectory, ""))
+    #expect(unmapError() == ClientError(.invalidArgument, .noSuchFileOrDirectory, ""))
+    server.join()
+  }
+
+  @Test("E5: an unmap that could not be sent leaves the range as it was")
+  func unsentUnmap() throws {
+    let server = try FakeServer { end in
+      try end.greet()
+      try end.reply(to: try end.expect(.dmaMap))
+      try end.answerPlainRegion()
+      let reads = try (0..<1024).map { _ in try end.expect(.regionRead) }
+      try end.peer.send(.dmaRead, Self.access(0x1000, 1))
+      #expect(try end.expect(.dmaRead).header.failure == nil)
+      try end.reply(to: reads[0], FakeServer.readReply(reads[0], [5]))
+      try end.reply(to: try end.expect(.dmaUnmap))
+    }
+    let client = try server.connect()
+    try client.mapPrivateMemory(PrivateMemory(byteCount: 4096), at: DMAAddress(0x1000))
+    let region = try client.region(at: 0)
+    let reads = try (0..<1024).map { _ in
+      try region.startRead(at: RegionOffset(0), byteCount: 1)
+    }
+    let error = clientError { try client.unmapMemory(at: DMAAddress(0x1000), byteCount: 4096) }
+    #expect(error?.code == .tooManyPending)
+    #expect(try client.finishRead(reads[0]) == 5)
+    try client.unmapMemory(at: DMAAddress(0x1000), byteCount: 4096)
+    client.close()
+    server.join()
+  }
+
   @Test("V5: a command in the wrong direction, an unknown one, or one with descriptors is refused")
   func wrongCommands() throws {
     let server = try FakeServer { end in
