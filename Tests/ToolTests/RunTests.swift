@@ -207,29 +207,83 @@ extension Trait where Self == ConditionTrait {
     #expect(program.outcome.errors.contains("is lost"))
   }
 
+  /// Starts another server in the place of one that was killed. Nobody connects to see whether it is
+  /// ready: the guest does.
+  private func serveAgain() throws -> Program {
+    try Program("vfio-user", ["serve", "edu", "--socket-path", folder / "socket"], in: .init())
+  }
+
   @Test(
-    "V12: with --reconnect a device that is started again goes on where the guest left it",
+    "V12, E13: with --reconnect a guest waits for its device, whose next process does registers, DMA and interrupts",
     arguments: ways)
   func reconnect(_ way: [String]) throws {
-    var server = try Server(in: folder)
+    let server = try Server(in: folder)
     let script = script(
       Self.placing + """
+        interrupts
+        config-write32 00:01.0 0x44 0xfee00000
+        config-write16 00:01.0 0x4c 0x41
+        config-write16 00:01.0 0x42 1
+        on 0x41 write32 0xe0000064 0x42
         write32 0xe0000004 1
+        expect32 0xe0000004 0xfffffffe
         print "ready\\n"
-        poll32 0xe0000000 0xffffffff
-        poll32 0xe0000000 0x010000ed
         # A new process has forgotten what was written.
-        read32 0xe0000004 -> liveness
+        poll32 0xe0000004 0
+        print "again\\n"
+        write32 0xe0000004 5
+        expect32 0xe0000004 0xfffffffa
+        write32 0x80ffc 0xcafe1234
+        write64 0xe0000080 0x80000
+        write64 0xe0000088 0x40000
+        write64 0xe0000090 4096
+        write64 0xe0000098 1
+        poll64 0xe0000098 0 mask 1
+        write64 0xe0000080 0x40000
+        write64 0xe0000088 0x90000
+        write64 0xe0000098 3
+        poll64 0xe0000098 2 mask 3
+        expect32 0x90ffc 0xcafe1234
+        write32 0xe0000060 0x42
+        await 0x41 2
+        expect32 0xe0000024 0
         """)
     let program = try Program(
       "vfio-user", ["run", "--device", server.path, script, "--reconnect", "60"] + way)
     #expect(program.prints("ready"))
     server.program.end(SIGKILL)
     #expect(program.waits(for: "is lost"))
-    server = try Server(in: folder)
+    let next = try serveAgain()
     #expect(program.process.wait(timeout: .seconds(60)) == .exited(0), "\(program.outcome.errors)")
-    #expect(program.outcome.output == "ready\nliveness = 0x0\n")
+    #expect(program.outcome.output == "ready\nagain\n")
     #expect(program.outcome.errors.contains("is back"))
+    next.end()
+  }
+
+  @Test(
+    "V12: with --reconnect a guest waits no longer than that, and a signal ends it while it waits",
+    arguments: ways, [false, true])
+  func reconnectInVain(_ way: [String], isSignalled: Bool) throws {
+    let server = try Server()
+    let script = script(
+      Self.placing + """
+        print "ready\\n"
+        poll32 0xe0000004 0xffffffff
+        config-read32 00:01.0 0 -> identity
+        """)
+    let program = try Program(
+      "vfio-user",
+      ["run", "--device", server.path, script, "--reconnect", isSignalled ? "3600" : "1"] + way)
+    #expect(program.prints("ready"))
+    server.program.end(SIGKILL)
+    #expect(program.waits(for: "is lost"))
+    if isSignalled {
+      #expect(program.end(SIGTERM) == .exited(128 + SIGTERM))
+    } else {
+      #expect(program.process.wait(timeout: .seconds(60)) == .exited(0))
+      #expect(program.outcome.output == "ready\nidentity = 0xffffffff\n")
+      #expect(program.outcome.errors.contains("is given up"))
+    }
   }
 
   @Test("A signal ends a guest that goes on forever", arguments: ways, [SIGTERM, SIGINT])

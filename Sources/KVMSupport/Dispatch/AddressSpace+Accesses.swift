@@ -4,9 +4,9 @@ import VFIOUser
 extension AddressSpace {
   /// Carries an access out on the calling vCPU's thread.
   ///
-  /// The wait for a port ends with a signal, and every wait with a time-out; a wait for the reply to a
-  /// message does not end with a signal. What a device said of its regions before it answered a message is
-  /// in force afterwards.
+  /// The wait for a port ends with a signal, that for a device which is away after a moment, and every
+  /// wait with a time-out; a wait for the reply to a message does not end with a signal. What a device
+  /// said of its regions before it answered a message is in force afterwards.
   /// - Parameters:
   ///   - access: 1 to 8 bytes; any other number belongs to nobody.
   ///   - progress: the vCPU's own. After `.interrupted`, call again with the same access; another one
@@ -22,13 +22,31 @@ extension AddressSpace {
       progress.begin()
     }
     while progress.doneByteCount < access.byteCount {
-      guard carryOut(access, written, &progress) else {
-        progress.access = access
-        return .interrupted
+      switch carryOut(access, written, &progress) {
+      case .done: continue
+      case .interrupted: progress.access = access
+      case .away:
+        // Nothing is done: it begins anew, because another mechanism may be there for it by then.
+        if progress.doneByteCount == 0 {
+          progress.access = nil
+        } else {
+          _ = adoptMap(&progress)
+          progress.access = access
+        }
       }
+      return .interrupted
     }
     progress.access = nil
     return .done(progress.value)
+  }
+
+  /// How the next piece of an access went.
+  private enum Piece {
+    case done
+    /// A signal came first.
+    case interrupted
+    /// The device is away, and may come back.
+    case away
   }
 
   /// Signals the eventfd that takes a write; false when there is none.
@@ -41,16 +59,16 @@ extension AddressSpace {
     return true
   }
 
-  /// Carries out the next piece of an access; false when a signal came first.
+  /// Carries out the next piece of an access.
   private func carryOut(
     _ access: GuestAccess, _ written: UInt64?, _ progress: inout AccessProgress
-  ) -> Bool {
+  ) -> Piece {
     let done = progress.doneByteCount
     let left = access.byteCount - done
     let (address, overflow) = access.address.rawValue.addingReportingOverflow(UInt64(done))
     guard !overflow, let map = progress.map else {
       progress.finish(left, access.isRead ? .max : 0)
-      return true
+      return .done
     }
     switch map.find(access.space, address) {
     case .nobody(let gap):
@@ -64,13 +82,13 @@ extension AddressSpace {
       }
       return carryOut(entry, address - entry.base, count, value, &progress)
     }
-    return true
+    return .done
   }
 
   private func carryOut(
     _ entry: AddressMap.Entry, _ offset: UInt64, _ count: Int, _ value: UInt64?,
     _ progress: inout AccessProgress
-  ) -> Bool {
+  ) -> Piece {
     switch entry.target {
     case .part(let part, let window):
       let failureCount = window.failureCount
@@ -80,18 +98,20 @@ extension AddressSpace {
         if part.isAnswered { window.noteAnswer(since: failureCount) }
         if let changes = window.changes, changes.isPending { changes.settle() }
       } catch {
+        if error.code == .away {
+          part.waitWhileAway()
+          return .away
+        }
         progress.finish(count, value == nil ? .max : 0)
         if window.isNews(error) {
           onEvent(AddressSpaceEvent(.regionFailed(error), window: window))
         }
       }
     case .handler(let handler):
-      if let value {
-        handler.write(value, at: offset, byteCount: count)
-        progress.finish(count, 0)
-      } else {
-        progress.finish(count, handler.read(at: offset, byteCount: count))
+      guard let result = handler.access(at: offset, byteCount: count, value: value) else {
+        return .away
       }
+      progress.finish(count, result)
     case .memory(let slot):
       let position = Int(clamping: slot.memoryOffset + offset)
       let result =
@@ -101,14 +121,14 @@ extension AddressSpace {
     case .region(let region, let part, _):
       return send(region, part, offset, count, value, &progress)
     }
-    return true
+    return .done
   }
 
   /// Sends an access, or the first 1, 2, 4 or 8 bytes of it, over a port.
   private func send(
     _ region: IORegionAssignment, _ part: WindowPart?, _ offset: UInt64, _ count: Int,
     _ value: UInt64?, _ progress: inout AccessProgress
-  ) -> Bool {
+  ) -> Piece {
     let count = 1 << (Int.bitWidth - 1 - count.leadingZeroBitCount)
     let command: IORegionCommand =
       if let value {
@@ -118,26 +138,29 @@ extension AddressSpace {
       } else {
         .read(at: offset, byteCount: count, userData: region.userData)
       }
-    guard let port = region.port else { return true }
+    guard let port = region.port else { return .done }
     switch port.perform(command, &progress.port) {
     case .done(let data):
       if let part { part.counters.note(part.portMechanism) }
       progress.finish(count, value == nil ? data : 0)
-    case .interrupted: return false
-    case .failed(.closed):
-      // It was never sent: it exits again, and what lies below answers.
-      portFailed(port, .closed)
+    case .interrupted: return .interrupted
+    case .failed(let failure):
+      portFailed(port, failure)
+      let isRepeatable =
+        value == nil && part?.isRepeatable(atPortOffset: offset, byteCount: count) ?? false
+      guard failure == .closed || isRepeatable else {
+        progress.finish(count, value == nil ? .max : 0)
+        break
+      }
+      // It was never sent, or only reads: it exits again, and what lies below answers.
       progress.retries += 1
       if progress.retries > AccessProgress.maximumRetryCount {
         progress.finish(count, value == nil ? .max : 0)
       } else {
         _ = adoptMap(&progress)
       }
-    case .failed(let failure):
-      portFailed(port, failure)
-      progress.finish(count, value == nil ? .max : 0)
     }
-    return true
+    return .done
   }
 
   // MARK: Whole accesses

@@ -8,6 +8,8 @@ import VFIOUser
 /// part of a device's region by the path that its plan chose. An access that straddles parts is split at
 /// their borders, the lower address first, and again where a port takes only 1, 2, 4 or 8 bytes. What
 /// belongs to nobody reads as all-ones and ignores writes, and so does what a lost server answered for.
+/// Where the device may come back, an access waits for it instead, in moments that each end with
+/// `.interrupted`, and is then looked up anew.
 ///
 /// Threads: any. Placing and removing may happen while vCPUs access, and on a vCPU's own thread from
 /// inside an access: each access uses the map that was valid when it began. An access that was
@@ -15,6 +17,8 @@ import VFIOUser
 public final class AddressSpace: @unchecked Sendable {
   /// What takes accesses over, or nil when every access comes here.
   public let hypervisor: (any Hypervisor)?
+  /// How long an access waits for a device that is away before its vCPU may look around.
+  static let moment = Duration.milliseconds(10)
   /// The ranges that go over ports from here; unused when the hypervisor provides for them.
   public let ioRegions = IORegionTable()
   let onEvent: @Sendable (AddressSpaceEvent) -> Void

@@ -34,9 +34,19 @@ final class WindowPart: Sendable {
     }
   }
 
+  /// Waits while the device is away, but not for long.
+  func waitWhileAway() { region.waitWhileAway(atMost: AddressSpace.moment) }
+
+  /// Whether a read over the part's port may be made again; its offset counts from the part's start.
+  func isRepeatable(atPortOffset offset: UInt64, byteCount: Int) -> Bool {
+    region.isRepeatable(
+      at: RegionOffset(part.offset.rawValue + offset), byteCount: byteCount)
+  }
+
   /// Carries an access out that came to the part itself, that is, not over its port.
   ///
   /// - Parameter offset: in the region; the access lies inside the part.
+  /// - Throws: `away` when it has to be made again.
   func access(
     at offset: UInt64, byteCount: Int, value: UInt64?
   ) throws(ClientError) -> UInt64 {
@@ -44,9 +54,11 @@ final class WindowPart: Sendable {
     case .monitor:
       counters.note(.monitor)
       let offset = offset - part.offset.rawValue + handlerOffset
-      guard let value else { return handler?.read(at: offset, byteCount: byteCount) ?? .max }
-      handler?.write(value, at: offset, byteCount: byteCount)
-      return 0
+      guard let handler else { return value == nil ? .max : 0 }
+      guard let result = handler.access(at: offset, byteCount: byteCount, value: value) else {
+        throw .away
+      }
+      return result
     case .mapped:
       guard let memory = part.memory else { break }
       if value != nil, !region.info.flags.contains(.write) { break }

@@ -14,7 +14,8 @@ import VFIOUser
 ///
 /// The pins of the slots lead to the interrupt inputs 5, 9, 10 and 11, as ``line(slot:pin:)`` says.
 ///
-/// Threads: any. ``run()`` keeps the calling thread; each CPU and each device have one of their own.
+/// Threads: any. ``run()`` keeps the calling thread; each CPU and each device's connection have one of their
+/// own.
 /// Events are told on yet another one.
 public final class Machine: Sendable {
   /// What it was made of.
@@ -140,52 +141,67 @@ public final class Machine: Sendable {
   /// - Parameters:
   ///   - path: the socket, or a folder that holds one named `cntrl`.
   ///   - address: where it goes; nil for the next free slot.
-  ///   - options: how the connection behaves.
+  ///   - options: how each connection behaves.
+  ///   - policy: what happens when the server is lost: the guest reads all ones, or it waits for the next
+  ///     server. Calls of its own kind never wait, a server that does not answer counts as dead, and its
+  ///     commands are answered at any time, whatever the policy says.
   /// - Throws: `connection` when the server cannot be reached, `badAddress`, `badDevice`.
   @discardableResult
   public func attach(
-    path: String, at address: PCIAddress? = nil, options: ClientOptions = Machine.clientOptions
+    path: String, at address: PCIAddress? = nil, options: ClientOptions = Machine.clientOptions,
+    policy: ReconnectPolicy = .fail
   ) throws(MachineError) -> AttachedDevice {
-    try attach(name: path, at: address, options: options) { options throws(ClientError) in
-      try DeviceClient.connect(path: path, options: options)
+    try attach(name: path, at: address, options: options, policy: policy) {
+      () throws(ClientError) in
+      try DeviceClient.openSocket(path, timeout: options.timeout)
     }
   }
 
-  /// Attaches a device that `connect` reaches.
+  /// Attaches a device whose sockets are found in another way.
   ///
   /// - Parameters:
   ///   - name: what it is called in messages.
   ///   - address: where it goes; nil for the next free slot.
-  ///   - options: how the connection shall behave, before the machine adds what it needs.
-  ///   - connect: connects with the options that it is given; again for each ``reconnect(_:)``.
-  /// - Throws: as `attach(path:at:options:)`.
+  ///   - options: how each connection shall behave, before the machine adds what it needs.
+  ///   - policy: as for `attach(path:at:options:policy:)`.
+  ///   - opening: makes a connected stream socket; now, and for each attempt after a loss.
+  /// - Throws: as `attach(path:at:options:policy:)`.
   @discardableResult
   public func attach(
     name: String, at address: PCIAddress? = nil, options: ClientOptions = Machine.clientOptions,
-    connect: @escaping @Sendable (ClientOptions) throws(ClientError) -> DeviceClient
+    policy: ReconnectPolicy = .fail,
+    opening: @escaping @Sendable () throws(ClientError) -> OwnedDescriptor
   ) throws(MachineError) -> AttachedDevice {
     guard let address = address ?? bridge.freeAddress else {
       throw MachineError(.badAddress, "no slot is free")
     }
-    let connection = try Self.system("cannot start a thread") { () throws(Errno) in
-      try DeviceConnection(options: options, connect)
+    let link = DeviceLink()
+    var options = options
+    options.onRegionChanged = { [inner = options.onRegionChanged] region in
+      link.changes.note(region)
+      inner?(region)
     }
     let client = try AttachedDevice.connecting(name) { () throws(ClientError) in
-      try connection.open()
+      try ReconnectingClient.connect(
+        options: options, policy: AttachedDevice.policy(policy),
+        onEvent: { link.device?.handle($0) },
+        restoring: { session throws(ClientError) in try link.restore(session) },
+        opening: opening)
     }
     let device: AttachedDevice
-    do {
-      device = try AttachedDevice(client, at: address, name: name, surroundings(connection.changes))
+    do throws(MachineError) {
+      device = try AttachedDevice(
+        client, at: address, name: name, surroundings(link.changes))
+      link.serve(device)
+      // Else nobody would have heard of its loss.
+      if let failure = client.failure { throw MachineError(.connection, "\(name): \(failure)") }
       try bridge.attach(device, at: address)
     } catch {
       client.close()
       throw error
     }
-    state.withLock {
-      $0.devices.append(MachineState.Device(device: device, connection: connection))
-    }
+    state.withLock { $0.devices.append(device) }
     events.add(device)
-    connection.serve(client, for: device)
     return device
   }
 
@@ -197,27 +213,8 @@ public final class Machine: Sendable {
       windowsLost: { events.retryPlacementsLater() }, report: { events.report($0) })
   }
 
-  /// Connects a device that was lost again, and goes on where the guest left it.
-  ///
-  /// - Throws: `connection` when the server cannot be reached, `badDevice` when it is another device than
-  ///   before. It stays lost then.
-  public func reconnect(_ device: AttachedDevice) throws(MachineError) {
-    let connection = state.withLock { state in
-      state.devices.first { $0.device === device }?.connection
-    }
-    guard let connection, device.isLost else { return }
-    let client = try AttachedDevice.connecting(device.name) { () throws(ClientError) in
-      try connection.open()
-    }
-    do { try device.resume(with: client) } catch {
-      client.close()
-      throw error
-    }
-    connection.serve(client, for: device)
-  }
-
   /// What is attached, in the order in which it was.
-  public var devices: [AttachedDevice] { state.withLock { $0.devices.map(\.device) } }
+  public var devices: [AttachedDevice] { state.withLock { $0.devices } }
 
   // MARK: Running
 
@@ -283,12 +280,16 @@ public final class Machine: Sendable {
       return state.isStopped
     }
     if isStopped { return .stopped }
-    return try Self.system("cannot start a thread") { () throws(Errno) in
+    let ending = try Self.system("cannot start a thread") { () throws(Errno) in
       try runner.run(
         kick: virtualMachine == nil ? nil : { for cpu in cpus { (cpu as? KVMGuestCPU)?.kick() } },
         // Whoever waits for a device that does not answer gives up.
         abandon: { for device in self.devices { device.abandon() } })
     }
+    // What the guest has met is told before it has ended.
+    for device in devices { device.awaitEvents() }
+    events.awaitReports()
+    return ending
   }
 
   private func makeCPUs(_ source: GuestSource) throws(MachineError) -> [any GuestCPU] {
@@ -327,15 +328,14 @@ public final class Machine: Sendable {
   /// It waits for no server, however it behaves.
   public func close() {
     stop()
-    let devices = state.withLock { $0.devices }
+    let devices = devices
     // First, so that nobody whom the rest waits for waits for a server.
-    for device in devices { device.device.abandon() }
-    for device in devices { device.connection.end() }
+    for device in devices { device.abandon() }
     events.end()
     // What the space leads to must not lead back to the space.
     for device in devices {
-      device.device.detach()
-      bridge.detach(at: device.device.address)
+      device.detach()
+      bridge.detach(at: device.address)
     }
     space.remove(bridge)
   }

@@ -35,7 +35,7 @@ final class MachineEvents: @unchecked Sendable {
     let owner = all.first { device in event.window.map(device.owns) ?? false }
     switch event.kind {
     case .portFailed(let failure): report(.portFailed(owner?.address, failure))
-    case .regionFailed(let error): owner?.lose(error)
+    case .regionFailed(let error): owner?.met(error)
     }
   }
 
@@ -50,6 +50,13 @@ final class MachineEvents: @unchecked Sendable {
   }
 
   private var all: [AttachedDevice] { devices.withLock { $0.compactMap(\.device) } }
+
+  /// Waits until everything has been told, but not for long.
+  func awaitReports() {
+    guard let done = try? EventDescriptorBox(EventDescriptor()) else { return }
+    thread.loop.post { done.event.signal() }
+    _ = done.event.wait(timeout: .seconds(1))
+  }
 
   /// Ends the thread.
   func end() { thread.end() }

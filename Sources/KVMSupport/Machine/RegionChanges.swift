@@ -5,24 +5,20 @@ import VFIOUser
 ///
 /// Whoever has got an answer from a device finds what it said before in force: an eventfd that was taken
 /// back must not swallow the value of a write that follows. So a vCPU looks here after each message; where
-/// none passes, the device's thread does the work.
+/// none passes, the connection's thread does the work.
 ///
 /// Threads: any.
 final class RegionChanges: PendingReplans {
   private struct State: Sendable {
     weak var device: AttachedDevice?
-    /// Nil once the connection has ended: the client, which the loop keeps, keeps this.
-    var loop: EventLoop?
     /// What is asked about anyway: a server may say it as often as it likes.
     var waiting: Set<Int> = []
   }
 
-  private let state: Guarded<State>
+  private let state = Guarded(State())
   /// Held while somebody asks. Lock order: this one, then the device's.
   private let turn = ConditionLock()
   private let isWaiting = Atomic<Bool>(false)
-
-  init(_ loop: EventLoop) { state = Guarded(State(loop: loop)) }
 
   /// Whether a region has to be asked about, or is at present.
   var isPending: Bool {
@@ -32,25 +28,26 @@ final class RegionChanges: PendingReplans {
 
   /// Says whose regions they are; what has changed meanwhile is looked after.
   func serve(_ device: AttachedDevice) {
-    let loop = state.withLock { state in
+    let isWaiting = state.withLock { state in
       state.device = device
-      return state.waiting.isEmpty ? nil : state.loop
+      return !state.waiting.isEmpty
     }
-    loop?.post { [self] in settle() }
+    if isWaiting { settleLater(device) }
   }
-
-  /// Ends the work of the device's thread.
-  func end() { state.withLock { $0.loop = nil } }
 
   /// Notes what the server said.
   func note(_ region: Int) {
-    let loop = state.withLock { state -> EventLoop? in
+    let device = state.withLock { state -> AttachedDevice? in
       guard (0..<PCIHeader.barCount).contains(region), state.waiting.insert(region).inserted
       else { return nil }
       isWaiting.store(true, ordering: .relaxed)
-      return state.loop
+      return state.device
     }
-    loop?.post { [self] in settle() }
+    if let device { settleLater(device) }
+  }
+
+  private func settleLater(_ device: AttachedDevice) {
+    device.client.onLoop { [self] _ in settle() }
   }
 
   /// Returns once everything that was noted before has been asked about.

@@ -44,6 +44,9 @@ public struct ClientError: Error, Equatable, Sendable {
     public static let deviceChanged = Code(rawValue: 14)
     /// The server did not come back in the time that it had. Only from `ReconnectingClient`, and final.
     public static let gaveUp = Code(rawValue: 15)
+    /// The server is away and may come back; nothing was sent. Only from `ReconnectingClient` whose calls
+    /// do not wait.
+    public static let away = Code(rawValue: 16)
   }
 
   /// The kind of failure.
@@ -91,6 +94,10 @@ public struct ClientError: Error, Equatable, Sendable {
   static let closed = ClientError(.disconnected, .socketNotConnected, "the connection is closed")
   static let lostServer = ClientError(
     .disconnected, .connectionReset, "the server ended the connection")
+  /// Of a call that does not wait for a server that may come back.
+  package static let away = ClientError(
+    .away, .resourceTemporarilyUnavailable, "the server is away"
+  ).unsent
   static let late = ClientError(.timedOut, .timedOut, "the server did not reply in time")
 }
 

@@ -57,7 +57,7 @@ public final class DeviceClient: @unchecked Sendable {
   }
 
   /// Connects a socket to a server's, without negotiating.
-  static func openSocket(
+  package static func openSocket(
     _ path: String, timeout: Duration
   ) throws(ClientError) -> OwnedDescriptor {
     let deadline = MonotonicTime.now.advanced(by: timeout)

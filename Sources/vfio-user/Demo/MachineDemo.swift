@@ -110,8 +110,8 @@ struct MachineDemo {
     let machine = try Machine(
       options, output: { byte in output.bytes.withLock { $0.append(byte) } })
     let descriptor = DemoDescriptor(try pair.first.duplicate())
-    let device = try machine.attach(name: "edu") { options throws(ClientError) in
-      try DeviceClient.connect(adopting: try descriptor.take(), options: options)
+    let device = try machine.attach(name: "edu") { () throws(ClientError) in
+      try descriptor.take()
     }
     return (machine, process, device)
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import DeviceProgram
 import Glibc
 import KVMSupport
+import Synchronization
 import VFIOUser
 
 /// One run of a machine from the command line, from its making to the exit of the process.
@@ -20,32 +21,42 @@ struct MachineSession {
     options.engine = command.software ? .software : .kvm
     options.memoryByteCount = (try? command.memoryByteCount) ?? options.memoryByteCount
     options.cpuCount = command.cpus ?? script?.scripts.count ?? 1
-    let recovery = DeviceRecovery(seconds: command.reconnect)
     let showsPaths = command.paths
+    let running = Running()
     let machine = try Machine(
       options, output: { byte in Self.print(byte) },
       onEvent: { event in
         Self.report("run: \(event)")
-        if showsPaths, case .deviceReplanned(let address, _) = event,
-          let machine = recovery.machine
-        {
+        if showsPaths, let address = event.addressOfNewPaths, let machine = running.machine {
           Self.report(MachineReport(machine, [address]).paths)
         }
-        recovery.handle(event)
       })
-    recovery.machine = machine
+    running.machine = machine
     for (path, address) in (try? command.places) ?? [] {
-      try machine.attach(path: path, at: address)
+      try machine.attach(path: path, at: address, policy: command.policy)
     }
     try machine.load(source)
     if command.paths { Self.report(MachineReport(machine).paths) }
     try signals.watch { machine.stop() }
     let ending = try machine.run()
-    recovery.stop()
     if let script { show(script, machine) }
     if command.statistics { Self.report(MachineReport(machine).statistics) }
     machine.close()
     finish(ending, signals.signal)
+  }
+
+  /// The machine, for its own events; they do not keep it.
+  private final class Running: Sendable {
+    private struct State: Sendable {
+      weak var machine: Machine?
+    }
+
+    private let state = Mutex(State())
+
+    var machine: Machine? {
+      get { state.withLock { $0.machine } }
+      set { state.withLock { $0.machine = newValue } }
+    }
   }
 
   private func guardSharedMemory() throws(MachineError) {
@@ -105,5 +116,15 @@ struct MachineSession {
     let bytes = Array((text + "\n").utf8)
     // Safety: the kernel reads the bytes of an array of our own. One call, so that lines do not mix.
     _ = unsafe write(STDERR_FILENO, bytes, bytes.count)
+  }
+}
+
+extension MachineEvent {
+  /// Whose windows are reached in another way from now on.
+  fileprivate var addressOfNewPaths: PCIAddress? {
+    switch self {
+    case .deviceReplanned(let address, _), .deviceResumed(let address, _): address
+    default: nil
+    }
   }
 }

@@ -37,7 +37,10 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How long to go on connecting to a device whose server has ended; 0 for not at all.",
+      """
+      How long a guest waits for a device whose server has ended to be served again; then, and with 0, it reads \
+      all ones.
+      """,
       valueName: "seconds"))
   var reconnect = 0
 
@@ -88,6 +91,15 @@ struct RunCommand: ParsableCommand {
   }
 
   // MARK: What the options say
+
+  /// What happens when a device's server ends.
+  var policy: ReconnectPolicy {
+    guard reconnect > 0 else { return .fail }
+    var policy = ReconnectPolicy.reconnect(within: .seconds(reconnect))
+    // The guest is waiting.
+    policy.longestDelay = .milliseconds(100)
+    return policy
+  }
 
   /// Whether the guest is a script.
   var isScript: Bool { guest.hasSuffix(".script") }

@@ -46,21 +46,13 @@ import Testing
   @Test("V12: a machine closes while others wait for a stalled server")
   func closesWhileStalled() throws {
     let test = try TestMachine(.software)
-    let changed = Mutex<(@Sendable (Int) -> Void)?>(nil)
-    let server = try TestServer(PinDevice.self)
-    var options = Machine.clientOptions
-    options.timeout = Self.patience
-    let device = try test.machine.attach(name: "test", options: options) {
-      options throws(ClientError) in
-      changed.withLock { $0 = options.onRegionChanged }
-      return try server.connect(options)
-    }
+    let (device, server) = try test.attach(PinDevice.self, timeout: Self.patience)
     let release = EventDescriptorBox(try EventDescriptor())
     defer { release.event.signal() }
     server.stall(until: release)
     let writer = try WorkThread(name: "test") { device.writeConfiguration(7, at: 4, byteCount: 2) }
     // The machine's own thread for the device waits for the same lock.
-    changed.withLock { $0 }?(0)
+    device.surroundings.changes.note(0)
     usleep(100_000)
     test.machine.close()
     writer.join()
@@ -70,18 +62,12 @@ import Testing
   @Test("E16: a server that says without end that a region has changed is asked once at a time")
   func changesWithoutEnd() throws {
     let test = try TestMachine(.software)
-    let changed = Mutex<(@Sendable (Int) -> Void)?>(nil)
-    let server = try TestServer(PinDevice.self)
-    try test.machine.attach(name: "test") { options throws(ClientError) in
-      changed.withLock { $0 = options.onRegionChanged }
-      return try server.connect(options)
-    }
+    let (device, server) = try test.attach(PinDevice.self)
     let release = EventDescriptorBox(try EventDescriptor())
     server.stall(until: release)
-    let change = try #require(changed.withLock { $0 })
     // What there is not is not asked about, and nothing is told of it.
-    for region in [3, 7, -1, Int.max] { change(region) }
-    for _ in 0..<1000 { change(0) }
+    for region in [3, 7, -1, Int.max] { device.surroundings.changes.note(region) }
+    for _ in 0..<1000 { device.surroundings.changes.note(0) }
     release.event.signal()
     #expect(test.events.wait { !$0.isEmpty })
     usleep(200_000)
@@ -105,7 +91,7 @@ import Testing
       {
         let (device, _) = try test.attach(kind)
         devices.append(Weak(device: device))
-        client = device.client
+        client = device.session
       }
       var script = AccessScript()
       script.place(slot: 1, [0: 0xe000_0000])

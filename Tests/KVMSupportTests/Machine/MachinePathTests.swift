@@ -7,14 +7,6 @@ import VFIOUser
 @Suite(.serialized, .timeLimit(.minutes(10))) struct MachinePathTests {
   private static let window: UInt64 = 0xe000_0000
 
-  /// A port of the machine that does something while the guest waits.
-  private final class Call: GuestAccessHandler {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-    func read(at offset: UInt64, byteCount: Int) -> UInt64 { 0 }
-    func write(_ value: UInt64, at offset: UInt64, byteCount: Int) { body() }
-  }
-
   private func attach(_ test: TestMachine, offersMailbox: Bool) throws -> RegionWindow {
     var options = Machine.clientOptions
     options.offersMailbox = offersMailbox

@@ -8,12 +8,13 @@ import Testing
   private final class Counting: PCIBusFunction {
     let writes = Mutex<[(UInt32, Int, Int)]>([])
 
-    func readConfiguration(at offset: Int, byteCount: Int) -> UInt32 {
+    func readConfiguration(at offset: Int, byteCount: Int) -> UInt32? {
       (0..<byteCount).reduce(0) { $0 | UInt32(offset + $1) << UInt32($1 * 8) }
     }
 
-    func writeConfiguration(_ value: UInt32, at offset: Int, byteCount: Int) {
+    func writeConfiguration(_ value: UInt32, at offset: Int, byteCount: Int) -> Bool {
       writes.withLock { $0.append((value, offset, byteCount)) }
+      return true
     }
   }
 

@@ -37,13 +37,15 @@ final class ReconnectRig: Sendable {
 
   func connect(
     _ policy: ReconnectPolicy = .quick, timeout: Duration = .seconds(60),
-    _ configure: (inout ClientOptions) -> Void = { _ in }
+    _ configure: (inout ClientOptions) -> Void = { _ in },
+    restoring: @escaping @Sendable (DeviceClient) throws(ClientError) -> Void = { _ in }
   ) throws -> ReconnectingClient {
     var options = ClientOptions()
     options.timeout = timeout
     configure(&options)
     return try ReconnectingClient.connect(
-      options: options, policy: policy, onEvent: { [weak self] in self?.note($0) }
+      options: options, policy: policy, onEvent: { [weak self] in self?.note($0) },
+      restoring: restoring
     ) { [self] () throws(ClientError) in try open() }
   }
 

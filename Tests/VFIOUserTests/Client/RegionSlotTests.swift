@@ -15,10 +15,10 @@ import Testing
     let count = slot.changeCount
     slot.forget()
     slot.keep(region, since: count)
-    #expect(slot.current == nil)
+    #expect(slot.current(isMapped: true) == nil)
     slot.keep(region, since: slot.changeCount)
-    #expect(slot.current === region)
+    #expect(slot.current(isMapped: true) === region)
     slot.forget()
-    #expect(slot.current == nil)
+    #expect(slot.current(isMapped: true) == nil)
   }
 }

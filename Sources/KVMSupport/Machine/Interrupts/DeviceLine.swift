@@ -30,6 +30,9 @@ final class DeviceLine {
   /// What the device watches.
   var resampleDescriptor: CInt { resample.rawValue }
 
+  /// Asserts it, as the device does.
+  func signal() { trigger.signal() }
+
   /// Takes a signal that was meant for the device.
   func takeResample() -> Bool { resample.consume() != nil }
 }

@@ -22,6 +22,9 @@ final class DeviceVector {
   /// The eventfd, to give to the device. Never close it.
   var descriptor: CInt { event.rawValue }
 
+  /// Sends it, as the device does.
+  func signal() { event.signal() }
+
   /// Whether something was signalled that has not been delivered.
   var isPending: Bool {
     guard connection == nil else { return false }

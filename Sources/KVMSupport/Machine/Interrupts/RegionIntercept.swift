@@ -12,15 +12,23 @@ final class RegionIntercept: GuestAccessHandler {
   }
 
   func read(at offset: UInt64, byteCount: Int) -> UInt64 {
-    guard let device else { return .max }
-    return isTable
-      ? device.readTable(at: Int(clamping: offset), byteCount: byteCount)
-      : device.readPendingBits(at: Int(clamping: offset), byteCount: byteCount)
+    access(at: offset, byteCount: byteCount, value: nil) ?? .max
   }
 
   func write(_ value: UInt64, at offset: UInt64, byteCount: Int) {
+    _ = access(at: offset, byteCount: byteCount, value: value)
+  }
+
+  func access(at offset: UInt64, byteCount: Int, value: UInt64?) -> UInt64? {
+    guard let device else { return value == nil ? .max : 0 }
+    let offset = Int(clamping: offset)
+    switch (value, isTable) {
+    case (nil, true): return device.readTable(at: offset, byteCount: byteCount)
+    case (nil, false): return device.readPendingBits(at: offset, byteCount: byteCount)
+    case (let value?, true):
+      return device.writeTable(value, at: offset, byteCount: byteCount) ? 0 : nil
     // Pending bits are read-only.
-    guard isTable, let device else { return }
-    device.writeTable(value, at: Int(clamping: offset), byteCount: byteCount)
+    case (_?, false): return 0
+    }
   }
 }

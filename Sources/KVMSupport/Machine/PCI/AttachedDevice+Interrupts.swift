@@ -54,7 +54,7 @@ extension AttachedDevice {
 
   /// Takes messages down that are not wanted any more, once the device knows; then the pin counts.
   func disarmMessages() {
-    guard loss == nil else { return }
+    guard !isGone else { return }
     if vectorControl.isOn {
       if let table { updateVectors(0..<table.vectorCount, connects: false) }
     } else {
@@ -82,7 +82,7 @@ extension AttachedDevice {
     messages = []
     messageCount = 0
     try? calling { () throws(ClientError) in
-      try client.disableInterrupts(index: InterruptType.msi.rawValue)
+      try session.disableInterrupts(index: InterruptType.msi.rawValue)
     }
   }
 
@@ -136,7 +136,7 @@ extension AttachedDevice {
     guard !vectors.isEmpty else { return }
     vectors = [:]
     try? calling { () throws(ClientError) in
-      try client.disableInterrupts(index: InterruptType.msix.rawValue)
+      try session.disableInterrupts(index: InterruptType.msix.rawValue)
     }
   }
 
@@ -151,7 +151,7 @@ extension AttachedDevice {
   ) throws(MachineError) {
     try Self.connecting(name) { () throws(ClientError) in
       try calling { () throws(ClientError) in
-        try client.assignInterrupts(
+        try session.assignInterrupts(
           index: type.rawValue, start: start, descriptors: vectors.map(\.descriptor))
       }
     }
@@ -160,6 +160,8 @@ extension AttachedDevice {
   /// Reports what goes wrong, once each: the guest goes on without that interrupt.
   private func reporting(_ what: String, _ body: () throws(MachineError) -> Void) {
     do throws(MachineError) { try body() } catch {
+      // That the server is gone is told anyway, and its successor gets everything once more.
+      guard session.connectionFailure == nil else { return }
       let text = "\(what): \(error)"
       guard refusals.count < Self.refusalLimit, refusals.insert(text).inserted else { return }
       surroundings.report(.interruptRefused(address, text))
@@ -177,9 +179,9 @@ extension AttachedDevice {
       try Self.connecting(name) { () throws(ClientError) in
         let index = InterruptType.line.rawValue
         try calling { () throws(ClientError) in
-          try client.assignInterrupts(
+          try session.assignInterrupts(
             index: index, descriptors: [made.resampleDescriptor], action: .unmask)
-          try client.assignInterrupts(index: index, descriptors: [made.triggerDescriptor])
+          try session.assignInterrupts(index: index, descriptors: [made.triggerDescriptor])
         }
       }
       line = made
@@ -190,9 +192,11 @@ extension AttachedDevice {
     guard line != nil else { return }
     line = nil
     try? calling { () throws(ClientError) in
-      try client.disableInterrupts(index: InterruptType.line.rawValue)
+      try session.disableInterrupts(index: InterruptType.line.rawValue)
     }
   }
+
+  // MARK: Loss
 
   /// The device is lost: nothing is delivered any more, and nothing is said to it.
   func dropInterrupts() {
@@ -202,54 +206,55 @@ extension AttachedDevice {
     vectors = [:]
   }
 
+  /// Sends what the guest may wait for, since nobody knows what was lost with the last server; what it
+  /// holds back stays pending.
+  func signalInterrupts() {
+    for delivery in messages { delivery.signal() }
+    for (vector, delivery) in vectors where table?.isUsed(vector) ?? false { delivery.signal() }
+    if command & PCIHeader.Command.interruptDisable == 0 { line?.signal() }
+  }
+
   // MARK: The table of MSI-X, for whoever accesses the BAR
 
   /// Reads the table as the guest has written it.
   func readTable(at offset: Int, byteCount: Int) -> UInt64 {
-    lock.withLock {
-      loss == nil ? table?.read(at: offset, byteCount: byteCount) ?? .max : .max
-    }
+    guard !isGone else { return .max }
+    return lock.withLock { table?.read(at: offset, byteCount: byteCount) ?? .max }
   }
 
   /// Writes the table: what is let through is ready before the device knows, what is held back is held
-  /// back here once the device knows.
-  func writeTable(_ value: UInt64, at offset: Int, byteCount: Int) {
-    guard let layout = profile.msix else { return }
+  /// back here once the device knows. False while the device is away.
+  func writeTable(_ value: UInt64, at offset: Int, byteCount: Int) -> Bool {
+    guard let layout = profile.msix, !isGone else { return true }
     var failure: ClientError?
-    let present = lock.withLock { () -> DeviceClient in
-      guard loss == nil,
-        let touched = table?.write(value, at: offset, byteCount: byteCount), !touched.isEmpty,
-        let region = windows.first(where: { $0.bar.index == layout.tableBAR })?.window.region
-      else { return client }
+    lock.withLock {
+      guard !client.isAway else { return failure = .away }
+      guard let touched = table?.write(value, at: offset, byteCount: byteCount), !touched.isEmpty,
+        let region = window(of: layout.tableBAR)
+      else { return }
       if vectorControl.isOn { updateVectors(touched, connects: true) }
       do throws(ClientError) {
-        try calling { () throws(ClientError) in
-          try region.writeWord(
-            value, at: RegionOffset(layout.tableOffset + UInt64(offset)), byteCount: byteCount)
-        }
+        try region.writeWord(
+          value, at: RegionOffset(layout.tableOffset + UInt64(offset)), byteCount: byteCount)
       } catch {
         failure = error
       }
       if vectorControl.isOn { updateVectors(touched, connects: false) }
-      failure = takeTrouble() ?? failure
-      return client
     }
-    if let failure { lose(failure, of: present) }
+    return failure.map { !isToWait(for: $0) } ?? true
   }
 
-  /// Reads pending bits: what the device holds back, and what is held back here.
-  func readPendingBits(at offset: Int, byteCount: Int) -> UInt64 {
-    guard let layout = profile.msix else { return .max }
-    let (region, present, held) = lock.withLock {
-      () -> ((any DeviceRegion)?, DeviceClient, UInt64) in
-      guard loss == nil else { return (nil, client, 0) }
+  /// Reads pending bits: what the device holds back, and what is held back here; nil while the device is
+  /// away.
+  func readPendingBits(at offset: Int, byteCount: Int) -> UInt64? {
+    guard let layout = profile.msix, !isGone else { return .max }
+    let (region, held) = lock.withLock { () -> ((any DeviceRegion)?, UInt64) in
       var held: UInt64 = 0
       for (vector, delivery) in vectors {
         let bit = vector - offset * 8
         if (0..<(byteCount * 8)).contains(bit), delivery.isPending { held |= 1 << UInt64(bit) }
       }
-      let window = windows.first { $0.bar.index == layout.pendingBAR }
-      return (window?.window.region, client, held)
+      return (window(of: layout.pendingBAR), held)
     }
     guard let region else { return .max }
     do throws(ClientError) {
@@ -257,8 +262,13 @@ extension AttachedDevice {
         | region.readWord(
           at: RegionOffset(layout.pendingOffset + UInt64(offset)), byteCount: byteCount)
     } catch {
-      lose(error, of: present)
+      if isToWait(for: error) { return nil }
       return error.code == .rejected ? held : .max
     }
+  }
+
+  /// The region behind a BAR. The caller holds the lock.
+  private func window(of bar: Int) -> (any DeviceRegion)? {
+    windows.first { $0.bar.index == bar }?.window.region
   }
 }

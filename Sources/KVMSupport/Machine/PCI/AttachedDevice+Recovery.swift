@@ -1,58 +1,54 @@
 import VFIOUser
 
-// A device that comes back.
+// How a server gets to know where the guest is, and what happens when it dies.
 extension AttachedDevice {
-  /// As ``lose(_:of:)``, of the present client.
-  func lose(_ error: ClientError) {
-    lose(error, of: client)
+  // MARK: A server comes
+
+  /// Brings a connection to where the guest has left the device: memory, interrupts, configuration space,
+  /// and how windows are reached. The first server comes this way, and so does each later one.
+  ///
+  /// What else a server's predecessor knew is for it to keep.
+  /// - Throws: what the server refuses, or what has ended the connection.
+  func establish(_ session: DeviceClient) throws(ClientError) {
+    try lock.withLock { () throws(ClientError) in
+      self.session = session
+      try session.mapMemory(surroundings.memory, at: DMAAddress(0))
+      let plans = try windows.map { window throws(ClientError) in try plan(window) }
+      dropInterrupts()
+      armMessages()
+      disarmMessages()
+      try restoreConfiguration()
+      if let failure = session.connectionFailure { throw failure }
+      for (window, plan) in zip(windows, plans) {
+        surroundings.space.replan(window.window, plan)
+      }
+      _ = updatePlacement()
+    }
   }
 
-  /// Goes on with another connection to the same device, where the guest left it.
-  ///
-  /// Memory is granted again, the registers of configuration space that the bus knows and the MSI-X table
-  /// are written again, interrupts are set up, and windows appear where they were. What else the device
-  /// knew is for its server to keep.
-  /// - Parameter client: connected with the options of the first one.
-  /// - Throws: `badDevice` when it is another device than before, `connection`. It stays lost then.
-  public func resume(with client: DeviceClient) throws(MachineError) {
-    try announce(client)
-    let configuration = try Self.connecting(name) { () throws(ClientError) in
-      try client.region(at: DeviceProfile.configurationRegion)
-    }
-    guard try DeviceProfile(client, configuration, name: name) == profile else {
-      throw MachineError(.badDevice, "\(name): this is another device than before")
-    }
-    let failure = try lock.withLock { () throws(MachineError) -> ClientError? in
-      guard loss != nil else { return nil }
-      adopt(client)
-      self.trouble = nil
-      self.configuration = configuration
-      try setUp()
-      loss = nil
-      armMessages()
-      do throws(MachineError) {
-        try Self.connecting(name) { () throws(ClientError) in try writeAgain() }
-      } catch {
-        loss = .resumptionFailed
-        dropInterrupts()
-        throw error
+  /// Goes on with another server, if it has the same device.
+  func resume(_ session: DeviceClient) throws(ClientError) {
+    let isSame: Bool
+    do throws(MachineError) {
+      isSame = try DeviceProfile(session, name: name) == profile
+    } catch {
+      guard error.code == .badDevice else {
+        throw ClientError(.connectFailed, .connectionReset, "the device cannot be asked")
       }
-      disarmMessages()
-      _ = updatePlacement()
-      return takeTrouble()
+      isSame = false
     }
-    if let failure {
-      lose(failure, of: client)
-      throw MachineError(.connection, "\(name): \(failure)")
+    guard isSame else {
+      throw ClientError(
+        .deviceChanged, .operationNotSupportedByDevice, "another device came back")
     }
-    surroundings.report(.deviceResumed(address, name: name))
+    try establish(session)
   }
 
   /// Tells the device what the guest has told it. The caller holds the lock.
-  private func writeAgain() throws(ClientError) {
+  private func restoreConfiguration() throws(ClientError) {
+    let region = try session.region(at: DeviceProfile.configurationRegion)
     func write(_ value: UInt64, at offset: Int, byteCount: Int) throws(ClientError) {
-      try configuration.writeWord(
-        value, at: RegionOffset(UInt64(offset)), byteCount: byteCount)
+      try region.writeWord(value, at: RegionOffset(UInt64(offset)), byteCount: byteCount)
     }
     for bar in profile.bars {
       let offset = PCIHeader.firstBAR + bar.index * 4
@@ -62,7 +58,7 @@ extension AttachedDevice {
     }
     let line: UInt8 = shadow.load(at: PCIHeader.interruptLine)
     try write(UInt64(line), at: PCIHeader.interruptLine, byteCount: 1)
-    try writeTableAgain()
+    try restoreTable()
     if let msi = profile.capabilities.msi {
       for place in stride(from: 4, through: profile.messageDataOffset, by: 4) {
         try write(
@@ -78,10 +74,9 @@ extension AttachedDevice {
     try write(UInt64(command), at: PCIHeader.command, byteCount: 2)
   }
 
-  private func writeTableAgain() throws(ClientError) {
-    guard let layout = profile.msix, let table,
-      let region = windows.first(where: { $0.bar.index == layout.tableBAR })?.window.region
-    else { return }
+  private func restoreTable() throws(ClientError) {
+    guard let layout = profile.msix, let table else { return }
+    let region = try session.region(at: layout.tableBAR).withoutMappings
     for vector in 0..<table.vectorCount where table.isUsed(vector) {
       for word in stride(from: 0, to: MSIXTable.entryByteCount, by: 4) {
         let offset = vector * MSIXTable.entryByteCount + word
@@ -91,9 +86,56 @@ extension AttachedDevice {
       }
     }
   }
-}
 
-extension ClientError {
-  fileprivate static let resumptionFailed = ClientError(
-    .disconnected, .connectionReset, "the device did not come back")
+  // MARK: What becomes of the connection
+
+  /// Hears of the connection, on its thread.
+  func handle(_ event: ConnectionEvent) {
+    switch event {
+    case .lost(let error):
+      lock.withLock { forgetPaths() }
+      surroundings.report(.deviceLost(address, name: name, error))
+    case .restored:
+      if client.policy.signalsInterrupts { lock.withLock { signalInterrupts() } }
+      surroundings.report(.deviceResumed(address, name: name))
+    case .givenUp(let error):
+      lock.withLock {
+        _ = updatePlacement()
+        dropInterrupts()
+      }
+      if client.policy.maximumWait != nil {
+        surroundings.report(.deviceGivenUp(address, name: name, error))
+      }
+      surroundings.windowsLost()
+    case .attempting, .attemptFailed: break
+    }
+  }
+
+  /// Waits until a loss that was noticed has been told, but not for long: the connection's thread may be
+  /// busy with a server.
+  func awaitEvents() {
+    guard isLost, let done = try? EventDescriptorBox(EventDescriptor()) else { return }
+    client.onLoop { _ in done.event.signal() }
+    _ = done.event.wait(timeout: .seconds(1))
+  }
+
+  /// What a vCPU met in a window of this device's. It waits for nobody.
+  func met(_ error: ClientError) {
+    switch error.code {
+    // Its file cannot be believed in any more.
+    case .memoryLost: client.drop(error)
+    case .interruptedByReconnect: surroundings.report(.accessInterrupted(address, error))
+    default: break
+    }
+  }
+
+  /// What an access of the bus's own met: true, after a moment, when it is to be made again.
+  func isToWait(for error: ClientError) -> Bool {
+    if error.code == .away {
+      client.waitWhileAway(atMost: AddressSpace.moment)
+      return true
+    }
+    met(error)
+    return false
+  }
 }

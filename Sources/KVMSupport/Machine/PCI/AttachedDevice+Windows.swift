@@ -2,18 +2,18 @@ import VFIOUser
 
 // Where the device's BARs are, and how they are reached.
 extension AttachedDevice {
-  /// Makes a window of each BAR, placed nowhere. The caller holds the lock.
+  /// Makes a window of each BAR, placed nowhere and reached by messages.
   func makeWindows() throws(ClientError) -> [DeviceWindow] {
     var windows: [DeviceWindow] = []
     for bar in profile.bars {
-      let region = try client.region(at: bar.index)
-      let plan = try RegionPlan(asking: region)
+      var region = try client.region(at: bar.index).withoutMappings
+      if bar.isPrefetchable { region = region.repeatingReads }
       windows.append(
         DeviceWindow(
           bar: bar,
           window: RegionWindow(
-            region: region, plan: plan, intercepts: intercepts(bar.index),
-            changes: surroundings.changes)))
+            region: region, plan: RegionPlan(messagesFor: region.info),
+            intercepts: intercepts(bar.index), changes: surroundings.changes)))
     }
     return windows
   }
@@ -52,7 +52,7 @@ extension AttachedDevice {
         bar.is64Bit
         ? shadow.load(at: offset, as: UInt64.self)
         : UInt64(shadow.load(at: offset, as: UInt32.self))
-      let isOn = loss == nil && command & enable != 0
+      let isOn = !isGone && command & enable != 0
       let wanted = isOn ? bar.address(raw: raw) : nil
       if wanted == nil { windows[index].refusedAddress = nil }
       guard wanted != windows[index].address else { continue }
@@ -94,40 +94,49 @@ extension AttachedDevice {
     }
   }
 
+  // MARK: How windows are reached
+
+  /// Asks how a window is best reached. The caller holds the lock.
+  func plan(_ window: DeviceWindow) throws(ClientError) -> RegionPlan {
+    let region = try session.region(at: window.bar.index)
+    // A region that has another size now would not fit into the window that the guest knows.
+    guard region.byteCount == window.bar.regionByteCount else {
+      throw ClientError(.deviceChanged, .invalidArgument, "a region has another size than before")
+    }
+    return try RegionPlan(asking: region)
+  }
+
+  /// The server is gone, and with it each way to reach it: a slot, an eventfd or a descriptor would only
+  /// swallow what the guest does. The caller holds the lock.
+  func forgetPaths() {
+    for window in windows {
+      surroundings.space.replan(
+        window.window, RegionPlan(messagesFor: window.window.region.info))
+    }
+  }
+
   /// Asks again how a region is reached, because the server says that it has changed.
   func replan(region index: Int) {
-    var failure: ClientError?
-    var isReplanned = false
-    let present = lock.withLock { () -> DeviceClient in
-      guard loss == nil, let place = windows.firstIndex(where: { $0.bar.index == index }) else {
-        return client
-      }
-      do throws(ClientError) {
-        let region = try client.region(at: index)
-        // A region that has another size now would not fit into the window that the guest knows.
-        guard region.byteCount == windows[place].bar.regionByteCount else { return client }
-        let plan = try RegionPlan(asking: region)
-        surroundings.space.replan(windows[place].window, plan)
-        isReplanned = true
-      } catch {
-        failure = error
-      }
-      return client
+    let isReplanned = lock.withLock {
+      guard client.isConnected, let window = windows.first(where: { $0.bar.index == index }),
+        let plan = try? calling({ () throws(ClientError) in try plan(window) })
+      else { return false }
+      surroundings.space.replan(window.window, plan)
+      return true
     }
-    if let failure { return lose(failure, of: present) }
     guard isReplanned else { return }
     surroundings.report(.deviceReplanned(address, region: index))
   }
 
-  /// Whether a window is one of this device's present ones. It waits for nobody.
+  /// Whether a window is one of this device's. It waits for nobody.
   func owns(_ window: RegionWindow) -> Bool {
-    (window.region as? ClientRegion)?.client === client
+    (window.region as? ReconnectingRegion)?.client === client
   }
 
   /// Takes every window away, and all that was set up, for good.
   func detach() {
+    client.close()
     lock.withLock {
-      loss = loss ?? .machineClosed
       _ = updatePlacement()
       dropInterrupts()
       windows = []

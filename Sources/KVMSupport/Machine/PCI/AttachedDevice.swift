@@ -6,11 +6,14 @@ import VFIOUser
 /// windows are, whether they are on, and how interrupts are delivered. Of those the guest's writes count,
 /// whatever the device says. The device gets them as well.
 ///
-/// A device that is lost answers all ones everywhere, until ``resume(with:)``.
+/// When its server dies, what the guest has of it is torn down at once. Where the policy waits for another
+/// server, accesses wait, too; it is brought to where the guest left the device before they go on. Else the
+/// device answers all ones everywhere.
 ///
 /// Threads: any. A configuration write holds the device's lock until it has taken effect, so that those of
-/// several CPUs take effect in the order in which the device has seen them. Lock order: this one, then
-/// those of the address space, the interrupt controller and the client.
+/// several CPUs take effect in the order in which the device has seen them. Nobody waits with it for a
+/// server to come back. Lock order: this one, then those of the address space, the interrupt controller and
+/// the client.
 public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   /// Where it sits.
   public let address: PCIAddress
@@ -20,23 +23,14 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   let surroundings: DeviceSurroundings
   /// The registers of its windows, what it can do, and its identity; taken when it was attached.
   let profile: DeviceProfile
+  /// The connection, which outlives its servers.
+  let client: ReconnectingClient
+  let configuration: ReconnectingRegion
 
-  /// Which connection it has. Whoever holds `lock` may wait for the server; this one nobody holds for
-  /// long, so that a connection can be given up at any time.
-  private struct Connection: Sendable {
-    var client: DeviceClient
-    /// Takes the place of `client` soon.
-    var next: DeviceClient?
-    var isAbandoned = false
-  }
-
-  private let connection: Guarded<Connection>
-  /// The present client.
-  var client: DeviceClient { connection.withLock { $0.client } }
-
-  /// Guards everything below, and changes of `client`.
+  /// Guards everything below.
   let lock = ConditionLock()
-  var configuration: ClientRegion
+  /// The connection to the present server; to the last one while it is away.
+  var session: DeviceClient
   var shadow: PCIConfigurationShadow
   var windows: [DeviceWindow] = []
   /// The last value of the command register that a guest wrote.
@@ -53,44 +47,46 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   var refusals: Set<String> = []
   /// How many refusals are reported.
   static let refusalLimit = 1000
-  /// Why it is lost.
-  var loss: ClientError?
-  /// The error that has ended the connection, until it is taken note of.
-  var trouble: ClientError?
 
   /// Attaches a device; nothing of it is placed yet.
   ///
+  /// - Parameter client: with ``policy(_:)``.
   /// - Throws: `badDevice` for a device that is no PCI function or says what cannot be, `connection` for
   ///   one that does not answer.
   init(
-    _ client: DeviceClient, at address: PCIAddress, name: String,
+    _ client: ReconnectingClient, at address: PCIAddress, name: String,
     _ surroundings: DeviceSurroundings
   ) throws(MachineError) {
     self.address = address
     self.name = name
     self.surroundings = surroundings
-    connection = Guarded(Connection(client: client))
+    self.client = client
+    guard let session = client.connection else {
+      throw MachineError(.connection, "\(name): \(ClientError.away)")
+    }
+    self.session = session
+    profile = try DeviceProfile(session, name: name)
     configuration = try Self.connecting(name) { () throws(ClientError) in
       try client.region(at: DeviceProfile.configurationRegion)
     }
-    profile = try DeviceProfile(client, configuration, name: name)
     shadow = profile.makeShadow(
       interruptLine: profile.pin == 0 ? 0xff : surroundings.line(address.device, profile.pin))
     table = profile.msix.map { MSIXTable(vectorCount: $0.vectorCount) }
-    let failure = try lock.withLock { () throws(MachineError) -> ClientError? in
-      try setUp()
-      return takeTrouble()
+    try Self.connecting(name) { () throws(ClientError) in
+      windows = try makeWindows()
+      try establish(session)
     }
-    if let failure { throw MachineError(.connection, "\(name): \(failure)") }
   }
 
-  /// Connects everything to the present client. The caller holds the lock.
-  func setUp() throws(MachineError) {
-    try Self.connecting(name) { () throws(ClientError) in
-      try client.mapMemory(surroundings.memory, at: DMAAddress(0))
-      windows = try makeWindows()
-    }
-    armLine()
+  /// What a device needs of the policy of its connection, whatever else that says.
+  static func policy(_ policy: ReconnectPolicy) -> ReconnectPolicy {
+    var policy = policy
+    // CPUs wait without a lock, and look now and then whether they shall stop.
+    policy.callsWait = false
+    // Nothing may wait for a server that does not answer again and again.
+    policy.endsSilentConnections = true
+    policy.servesInBackground = true
+    return policy
   }
 
   /// Runs calls of a client, and says whose they were.
@@ -102,55 +98,53 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
     }
   }
 
-  /// Runs calls of the present client that others may follow. After one that ends the connection those
-  /// fail at once, so that a server which does not answer is waited for once. The caller holds the lock.
+  /// Runs calls of the session that others may follow. After one that ends the connection those fail at
+  /// once, so that a server which does not answer is waited for once. The caller holds the lock.
   func calling<Result>(
     _ body: () throws(ClientError) -> Result
   ) throws(ClientError) -> Result {
     do throws(ClientError) { return try body() } catch {
-      if Self.endsConnection(error) {
-        trouble = trouble ?? error
-        client.close()
+      switch error.code {
+      case .disconnected, .protocolViolation, .timedOut:
+        client.note(error, of: session)
+        session.close()
+      default: break
       }
       throw error
     }
   }
 
-  /// Takes what has ended the connection. The caller holds the lock.
-  func takeTrouble() -> ClientError? {
-    defer { trouble = nil }
-    return trouble
-  }
-
   // MARK: Configuration space
 
-  /// Reads configuration space; all ones when the device is lost or refuses.
-  public func readConfiguration(at offset: Int, byteCount: Int) -> UInt32 {
-    let (region, kept) = lock.withLock { () -> (ClientRegion?, UInt32?) in
-      guard loss == nil else { return (nil, nil) }
-      guard shadow.keepsAll(at: offset, byteCount: byteCount) else { return (configuration, nil) }
-      return (nil, shadow.merge(0, at: offset, byteCount: byteCount))
+  /// Reads configuration space; all ones when the device is lost or refuses, nil while it is away.
+  public func readConfiguration(at offset: Int, byteCount: Int) -> UInt32? {
+    let none = UInt32.max.truncated(toByteCount: byteCount)
+    guard !isGone else { return none }
+    let kept = lock.withLock {
+      shadow.keepsAll(at: offset, byteCount: byteCount)
+        ? shadow.merge(0, at: offset, byteCount: byteCount) : nil
     }
     if let kept { return kept }
-    guard let region else { return UInt32.max.truncated(toByteCount: byteCount) }
     do throws(ClientError) {
-      let value = try region.readWord(
+      let value = try configuration.readWord(
         at: RegionOffset(UInt64(offset)), byteCount: byteCount)
       return lock.withLock {
         shadow.merge(UInt32(truncatingIfNeeded: value), at: offset, byteCount: byteCount)
       }
     } catch {
-      lose(error, of: region.client)
-      return UInt32.max.truncated(toByteCount: byteCount)
+      return isToWait(for: error) ? nil : none
     }
   }
 
-  /// Writes configuration space, and does what follows from it before it returns.
-  public func writeConfiguration(_ value: UInt32, at offset: Int, byteCount: Int) {
+  /// Writes configuration space, and does what follows from it before it returns; false while the device
+  /// is away.
+  @discardableResult
+  public func writeConfiguration(_ value: UInt32, at offset: Int, byteCount: Int) -> Bool {
     var failure: ClientError?
     var hasMoved = false
-    let present = lock.withLock { () -> DeviceClient in
-      guard loss == nil else { return client }
+    lock.withLock {
+      guard !isGone else { return }
+      guard !client.isAway else { return failure = .away }
       shadow.write(value, at: offset, byteCount: byteCount)
       noteCommand(value, at: offset, byteCount: byteCount)
       // What is delivered in a new way is ready before the device knows of it.
@@ -158,22 +152,20 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
       do throws(ClientError) {
         // A ROM would answer where the bus has no window for it.
         if offset & ~3 != PCIHeader.expansionROM {
-          try calling { () throws(ClientError) in
-            try configuration.writeWord(
-              UInt64(value), at: RegionOffset(UInt64(offset)), byteCount: byteCount)
-          }
+          try configuration.writeWord(
+            UInt64(value), at: RegionOffset(UInt64(offset)), byteCount: byteCount)
         }
       } catch {
         failure = error
       }
+      // It never got there: all of this happens once more.
+      if failure?.code == .away { return }
       noteReset(value, at: offset, byteCount: byteCount)
       disarmMessages()
       hasMoved = updatePlacement()
-      failure = takeTrouble() ?? failure
-      return client
     }
-    if let failure { lose(failure, of: present) }
     if hasMoved { surroundings.windowsMoved() }
+    return failure.map { !isToWait(for: $0) } ?? true
   }
 
   /// Remembers the command register as a whole: what the shadow does not keep must be there again when
@@ -218,92 +210,25 @@ public final class AttachedDevice: PCIBusFunction, @unchecked Sendable {
   ///
   /// - Throws: what the server says, or why it cannot be reached.
   public func reset() throws(ClientError) {
-    var failure: ClientError?
-    var hasMoved = false
-    let present = try lock.withLock { () throws(ClientError) -> DeviceClient in
-      if let loss { throw loss }
-      do throws(ClientError) {
-        try calling { () throws(ClientError) in try client.reset() }
-        forgetState()
-        disarmMessages()
-        hasMoved = updatePlacement()
-      } catch {
-        failure = error
-      }
-      failure = takeTrouble() ?? failure
-      return client
-    }
-    if let failure {
-      lose(failure, of: present)
-      throw failure
+    let hasMoved = try lock.withLock { () throws(ClientError) in
+      if let failure = client.failure { throw failure }
+      try calling { () throws(ClientError) in try session.reset() }
+      forgetState()
+      disarmMessages()
+      return updatePlacement()
     }
     if hasMoved { surroundings.windowsMoved() }
   }
 
   // MARK: Loss
 
-  /// Whether the device's server is gone.
-  public var isLost: Bool { lock.withLock { loss != nil } }
+  /// Whether the device's server is gone; it may come back where the policy waits for it.
+  public var isLost: Bool { !client.isConnected }
 
-  /// Takes note of an error. After one that ends the connection, or a server that does not answer in
-  /// time, the device is lost: nothing may wait for it again and again.
-  func lose(_ error: ClientError, of client: DeviceClient) {
-    guard Self.endsConnection(error) else { return }
-    // Whoever waits for a reply gives up now.
-    client.close()
-    guard self.client === client else { return }
-    let isNew = lock.withLock {
-      guard loss == nil, self.client === client else { return false }
-      loss = error
-      _ = updatePlacement()
-      dropInterrupts()
-      return true
-    }
-    // What was given up here is no news.
-    guard isNew, !connection.withLock(\.isAbandoned) else { return }
-    surroundings.report(.deviceLost(address, name: name, error))
-    surroundings.windowsLost()
-  }
-
-  private static func endsConnection(_ error: ClientError) -> Bool {
-    switch error.code {
-    case .disconnected, .protocolViolation, .timedOut, .memoryLost: true
-    default: false
-    }
-  }
-
-  // MARK: Another connection
-
-  /// Says which client comes next, so that it is given up with the present one.
-  func announce(_ next: DeviceClient) throws(MachineError) {
-    let isAbandoned = connection.withLock { connection in
-      connection.next = next
-      return connection.isAbandoned
-    }
-    if isAbandoned { throw MachineError(.connection, "\(name) was given up") }
-  }
-
-  /// Puts the next client in the place of the present one. The caller holds the lock.
-  func adopt(_ client: DeviceClient) {
-    connection.withLock { connection in
-      connection.client = client
-      connection.next = nil
-    }
-  }
+  /// Whether nobody waits for it any more.
+  var isGone: Bool { client.failure != nil }
 
   /// Gives the connection up, quietly and for good: whoever waits for the server gives up. It waits for
   /// nobody.
-  func abandon() {
-    let (client, next) = connection.withLock { connection in
-      connection.isAbandoned = true
-      return (connection.client, connection.next)
-    }
-    client.close()
-    next?.close()
-  }
-}
-
-extension ClientError {
-  /// Of a device whose machine is closed.
-  static let machineClosed = ClientError(.disconnected, .brokenPipe, "the machine is closed")
+  func abandon() { client.close() }
 }

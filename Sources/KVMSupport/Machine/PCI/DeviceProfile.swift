@@ -24,11 +24,12 @@ struct DeviceProfile: Equatable, Sendable {
   let keepsStateInD3: Bool
 
   /// Asks the device.
-  init(
-    _ client: DeviceClient, _ configuration: ClientRegion, name: String
-  ) throws(MachineError) {
+  init(_ client: DeviceClient, name: String) throws(MachineError) {
     guard client.deviceInfo.flags.contains(.pci) else {
       throw MachineError(.badDevice, "\(name): this is no PCI device")
+    }
+    let configuration = try AttachedDevice.connecting(name) { () throws(ClientError) in
+      try client.region(at: Self.configurationRegion)
     }
     guard configuration.byteCount >= UInt64(PCIHeader.byteCount) else {
       throw MachineError(.badDevice, "\(name): its configuration space has less than 256 bytes")

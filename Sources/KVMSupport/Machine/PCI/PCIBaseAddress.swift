@@ -41,6 +41,9 @@ struct PCIBaseAddress: Equatable, Sendable {
     byteCount = 1 << shift
   }
 
+  /// Whether it says that reads of it have no side effect.
+  var isPrefetchable: Bool { !isPort && typeBits & 8 != 0 }
+
   /// The bits that a guest can write, over both halves.
   var writable: UInt64 { ~(byteCount - 1) & (isPort ? 0xffff_fffc : is64Bit ? .max : 0xffff_ffff) }
 

@@ -20,5 +20,6 @@ enum PCIHeader {
     static let ioSpace: UInt16 = 1 << 0
     static let memorySpace: UInt16 = 1 << 1
     static let busMaster: UInt16 = 1 << 2
+    static let interruptDisable: UInt16 = 1 << 10
   }
 }

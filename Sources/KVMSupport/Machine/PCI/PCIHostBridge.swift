@@ -77,19 +77,27 @@ public final class PCIHostBridge: GuestAccessHandler {
 
   /// Answers a read of the ports; one that straddles the two is all ones past the first.
   public func read(at offset: UInt64, byteCount: Int) -> UInt64 {
-    var value: UInt64 = 0
-    for (place, part) in Self.parts(offset, byteCount) {
-      let bits = UInt64(readPart(place.port, part)) << UInt64(place.shift)
-      value |= bits
-    }
-    return value
+    access(at: offset, byteCount: byteCount, value: nil) ?? .max
   }
 
   /// Answers a write of the ports.
   public func write(_ value: UInt64, at offset: UInt64, byteCount: Int) {
+    _ = access(at: offset, byteCount: byteCount, value: value)
+  }
+
+  /// Answers an access of the ports; nil when the function that is selected is away.
+  public func access(at offset: UInt64, byteCount: Int, value: UInt64?) -> UInt64? {
+    var result: UInt64 = 0
     for (place, part) in Self.parts(offset, byteCount) {
-      writePart(UInt32(truncatingIfNeeded: value >> UInt64(place.shift)), place.port, part)
+      if let value {
+        let bits = UInt32(truncatingIfNeeded: value >> UInt64(place.shift))
+        guard writePart(bits, place.port, part) else { return nil }
+      } else {
+        guard let bits = readPart(place.port, part) else { return nil }
+        result |= UInt64(bits) << UInt64(place.shift)
+      }
     }
+    return result
   }
 
   /// An access as pieces of 1, 2 or 4 bytes that each lie in one of the two dwords: usually one.
@@ -103,7 +111,7 @@ public final class PCIHostBridge: GuestAccessHandler {
     return (0..<max(0, byteCount)).map { ((start + $0, $0 * 8), 1) }
   }
 
-  private func readPart(_ port: Int, _ byteCount: Int) -> UInt32 {
+  private func readPart(_ port: Int, _ byteCount: Int) -> UInt32? {
     if port < 4 {
       let selected = state.withLock(\.selected)
       return (selected >> UInt32(port * 8)).truncated(toByteCount: byteCount)
@@ -114,15 +122,16 @@ public final class PCIHostBridge: GuestAccessHandler {
     return read(function, register + port & 3, byteCount)
   }
 
-  private func writePart(_ value: UInt32, _ port: Int, _ byteCount: Int) {
+  private func writePart(_ value: UInt32, _ port: Int, _ byteCount: Int) -> Bool {
     if port < 4 {
       // Narrower writes are not for this register; 0xCF9 is a reset control elsewhere.
-      guard port == 0, byteCount == 4 else { return }
+      guard port == 0, byteCount == 4 else { return true }
       state.withLock { $0.selected = value & ~3 & ~0x7f00_0000 }
-    } else if port < 8, let (function, register) = selection() {
-      function.function.writeConfiguration(
-        value.truncated(toByteCount: byteCount), at: register + port & 3, byteCount: byteCount)
+      return true
     }
+    guard port < 8, let (function, register) = selection() else { return true }
+    return function.function.writeConfiguration(
+      value.truncated(toByteCount: byteCount), at: register + port & 3, byteCount: byteCount)
   }
 
   /// The function and register that the address port names; nil when nobody is there.
@@ -139,8 +148,10 @@ public final class PCIHostBridge: GuestAccessHandler {
 
   private func read(
     _ target: (address: PCIAddress, function: any PCIBusFunction), _ offset: Int, _ byteCount: Int
-  ) -> UInt32 {
-    var value = target.function.readConfiguration(at: offset, byteCount: byteCount)
+  ) -> UInt32? {
+    guard var value = target.function.readConfiguration(at: offset, byteCount: byteCount) else {
+      return nil
+    }
     // A guest looks beyond function 0 only when its header type says that there is more.
     let place = PCIHeader.headerType - offset
     if target.address.function == 0, (0..<byteCount).contains(place), hasSeveralFunctions(target) {

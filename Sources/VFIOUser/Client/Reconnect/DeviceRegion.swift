@@ -13,6 +13,13 @@ public protocol DeviceRegion: AnyObject, Sendable {
   func writeWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
   /// Writes the low 1 to 8 bytes of a number, little-endian, without waiting.
   func postWord(_ word: UInt64, at offset: RegionOffset, byteCount: Int) throws(ClientError)
+
+  /// Whether a read changes nothing in the device, so that one whose answer was lost may be repeated.
+  /// False by default.
+  func isRepeatable(at offset: RegionOffset, byteCount: Int) -> Bool
+  /// Waits while the device's server is away and may come back, at most so long; by default, and where
+  /// nothing is to be waited for, not at all.
+  func waitWhileAway(atMost limit: Duration)
 }
 
 extension DeviceRegion {
@@ -20,6 +27,11 @@ extension DeviceRegion {
   public var index: Int { Int(info.index) }
   /// The length in bytes; zero when the device has no such region.
   public var byteCount: UInt64 { info.byteCount }
+
+  /// False.
+  public func isRepeatable(at offset: RegionOffset, byteCount: Int) -> Bool { false }
+  /// Returns at once.
+  public func waitWhileAway(atMost limit: Duration) {}
 
   /// Reads a little-endian integer.
   ///

@@ -27,6 +27,12 @@ public struct ReconnectPolicy: Sendable {
   /// Whether the server's commands are answered while no call is in flight, on the client's own
   /// thread. Under a load of calls that thread looks a thousand times a second at most.
   public var servesInBackground = false
+  /// Whether a call waits while the server is away. Else it fails at once with `away`, and its caller
+  /// waits in a way of its own, such as with `ReconnectingClient.waitWhileAway(atMost:)`.
+  public var callsWait = true
+  /// Whether a server that does not reply in time is given up as one that died, so that nobody waits for
+  /// it a second time.
+  public var endsSilentConnections = false
 
   /// Gives up as soon as the server is lost: every call fails from then on.
   public static let fail = ReconnectPolicy(maximumWait: nil)

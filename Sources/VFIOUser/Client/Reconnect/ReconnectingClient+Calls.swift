@@ -10,13 +10,28 @@ extension ReconnectingClient {
       switch phase {
       case .connected(let client): return client
       case .over(let error): throw error.unsent
-      case .recovering: break
+      case .recovering:
+        guard policy.callsWait else { throw .away }
       }
-      guard lock.wait(until: deadline) || MonotonicTime.now < deadline else { throw Self.away }
+      guard lock.wait(until: deadline) || MonotonicTime.now < deadline else {
+        throw Self.stayedAway
+      }
     }
   }
 
-  private static var away: ClientError {
+  /// Waits while the server is away, and returns at once when it is there or gone for good.
+  ///
+  /// - Parameter limit: the longest wait.
+  public func waitWhileAway(atMost limit: Duration) {
+    let deadline = MonotonicTime.now.advanced(by: limit)
+    lock.lock()
+    defer { lock.unlock() }
+    while case .recovering = phase {
+      guard lock.wait(until: deadline) || MonotonicTime.now < deadline else { return }
+    }
+  }
+
+  private static var stayedAway: ClientError {
     ClientError(.timedOut, .timedOut, "the server did not come back in time").unsent
   }
 
@@ -24,15 +39,26 @@ extension ReconnectingClient {
   func recover(
     from error: ClientError, of client: DeviceClient, mayRepeat: Bool
   ) throws(ClientError) {
-    guard error.code == .disconnected || error.code == .protocolViolation,
-      let failure = client.connectionFailure
-    else { throw error }
-    noteLoss(of: client, failure)
+    guard note(error, of: client) else { throw error }
     guard policy.maximumWait != nil else { throw error }
     guard mayRepeat || !error.mayHaveReachedServer else {
       throw ClientError(
         .interruptedByReconnect, .connectionReset, "the connection was lost during the call")
     }
+  }
+
+  /// Takes note of an error that a connection gave; false when the connection goes on.
+  @discardableResult
+  package func note(_ error: ClientError, of client: DeviceClient) -> Bool {
+    var failure: ClientError?
+    switch error.code {
+    case .disconnected, .protocolViolation: failure = client.connectionFailure
+    case .timedOut where policy.endsSilentConnections: failure = error
+    default: break
+    }
+    guard let failure else { return false }
+    noteLoss(of: client, failure)
+    return true
   }
 
   /// Makes calls on the connection that there is; while the server is away, waits for it.
@@ -120,32 +146,32 @@ extension ReconnectingClient {
   ///   - body: gets the longest wait, nil for the usual one.
   @inline(__always)
   func access<Result>(
-    _ slot: RegionSlot, reading range: (RegionOffset, Int)? = nil,
+    _ place: ReconnectingRegion, reading range: (RegionOffset, Int)? = nil,
     _ body: (ClientRegion, Duration?) throws(ClientError) -> Result
   ) throws(ClientError) -> Result {
     let deadline = MonotonicTime.now.advanced(by: options.timeout)
-    if let region = slot.current {
+    if let region = place.current {
       do throws(ClientError) { return try body(region, nil) } catch {
         try recover(
-          from: error, of: region.client,
-          mayRepeat: range.map { isRepeatable(slot.info, $0.0, $0.1) } ?? false)
+          from: error, of: region.client, mayRepeat: place.mayRepeat(reading: range))
       }
     }
-    return try accessLater(slot, reading: range, until: deadline, body)
+    return try accessLater(place, reading: range, until: deadline, body)
   }
 
   @inline(never)
   private func accessLater<Result>(
-    _ slot: RegionSlot, reading range: (RegionOffset, Int)?, until deadline: MonotonicTime,
+    _ place: ReconnectingRegion, reading range: (RegionOffset, Int)?,
+    until deadline: MonotonicTime,
     _ body: (ClientRegion, Duration?) throws(ClientError) -> Result
   ) throws(ClientError) -> Result {
-    let mayRepeat = range.map { isRepeatable(slot.info, $0.0, $0.1) } ?? false
     while true {
-      let region = try resolve(slot, until: deadline)
+      let region = place.form(of: try resolve(place.slot, until: deadline))
       let limit = deadline.remaining
-      guard limit > .zero else { throw Self.away }
+      guard limit > .zero else { throw Self.stayedAway }
       do throws(ClientError) { return try body(region, limit) } catch {
-        try recover(from: error, of: region.client, mayRepeat: mayRepeat)
+        try recover(
+          from: error, of: region.client, mayRepeat: place.mayRepeat(reading: range))
       }
     }
   }
@@ -172,7 +198,8 @@ extension ReconnectingClient {
     }
   }
 
-  private func isRepeatable(
+  /// Whether the policy, or what every PCI device promises, allows to repeat a read.
+  func isRepeatable(
     _ info: RegionInfo, _ offset: RegionOffset, _ byteCount: Int
   ) -> Bool {
     let index = Int(info.index)

@@ -88,6 +88,7 @@ extension ReconnectingClient {
   private func handleLoss(of client: DeviceClient, _ error: ClientError) {
     unwatch()
     client.close()
+    guard !lock.withLock({ isClosed }) else { return }
     onEvent(.lost(error))
     guard let wait = policy.maximumWait else { return onEvent(.givenUp(error)) }
     let now = MonotonicTime.now
@@ -109,7 +110,7 @@ extension ReconnectingClient {
   }
 
   private func attempt() {
-    guard isRecovering else { return }
+    guard isAway else { return }
     recovery.attempts += 1
     onEvent(.attempting(number: recovery.attempts))
     do throws(ClientError) {
@@ -123,7 +124,7 @@ extension ReconnectingClient {
       onEvent(.restored(attempts: recovery.attempts))
     } catch {
       lock.withLock { attemptSocket = nil }
-      guard isRecovering else { return }
+      guard isAway else { return }
       onEvent(.attemptFailed(error))
       if error.code == .deviceChanged { return giveUp(error) }
       guard MonotonicTime.now < recovery.deadline else {
@@ -131,10 +132,6 @@ extension ReconnectingClient {
       }
       scheduleAttempt()
     }
-  }
-
-  private var isRecovering: Bool {
-    lock.withLock { if case .recovering = phase { true } else { false } }
   }
 
   private func giveUp(_ error: ClientError) {
@@ -154,7 +151,7 @@ extension ReconnectingClient {
       let holder = OwnedDescriptorHolder(try socket.duplicate())
       lock.withLock { attemptSocket = holder }
     } catch { throw ClientError(.systemCall, error, "no descriptor is left") }
-    guard isRecovering else { throw .closed }
+    guard isAway else { throw .closed }
     let client = try DeviceClient.connect(adopting: socket, options: relay.relaying(options))
     do throws(ClientError) {
       if let difference = identity.difference(from: try DeviceIdentity(of: client)) {
@@ -163,6 +160,7 @@ extension ReconnectingClient {
       let known = lock.withLock { (ledger: ledger, indices: Array(slots.keys)) }
       try known.ledger.restore(on: client)
       for index in known.indices { _ = try client.region(at: index) }
+      try restoring(client)
     } catch {
       client.close()
       throw error

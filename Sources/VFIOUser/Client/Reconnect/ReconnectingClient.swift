@@ -39,7 +39,8 @@
 /// | was posted before the loss was noticed | may be lost; `ConnectionEvent.lost` tells |
 ///
 /// A call waits for the server at most `ClientOptions.timeout` and fails with `timedOut` then; the
-/// search goes on meanwhile, for as long as the policy says.
+/// search goes on meanwhile, for as long as the policy says. A monitor whose CPUs must be stopped at any
+/// time waits itself: `ReconnectPolicy.callsWait`.
 ///
 /// Threads: any.
 public final class ReconnectingClient: @unchecked Sendable {
@@ -52,6 +53,8 @@ public final class ReconnectingClient: @unchecked Sendable {
 
   let opening: @Sendable () throws(ClientError) -> OwnedDescriptor
   let onEvent: @Sendable (ConnectionEvent) -> Void
+  /// Tells a new server what this class does not know of.
+  let restoring: @Sendable (DeviceClient) throws(ClientError) -> Void
   /// Hears of regions that change.
   let relay: RegionChangeRelay
 
@@ -66,6 +69,8 @@ public final class ReconnectingClient: @unchecked Sendable {
   /// `DeviceClient` is made with it.
   let lock = ConditionLock()
   var phase: Phase
+  /// Whether `close()` was called: nobody is told of anything any more.
+  var isClosed = false
   var slots: [Int: RegionSlot] = [:]
   /// Changes only while `phase` is `connected`.
   var ledger = SessionLedger()
@@ -102,18 +107,24 @@ public final class ReconnectingClient: @unchecked Sendable {
 
   /// The same for sockets that are found in another way, such as by asking a supervisor.
   ///
-  /// - Parameter opening: makes a connected stream socket; called now, and for each attempt on the
-  ///   client's own thread.
+  /// - Parameters:
+  ///   - restoring: called after a loss with each new connection, on the client's own thread: memory and
+  ///     interrupts are as they were, and no call uses it yet. It tells the server what else it has to
+  ///     know. What it throws fails the attempt; `deviceChanged` ends the search.
+  ///   - opening: makes a connected stream socket; called now, and for each attempt on the client's own
+  ///     thread.
   public static func connect(
     options: ClientOptions = ClientOptions(), policy: ReconnectPolicy = .reconnect(),
     onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in },
+    restoring: @escaping @Sendable (DeviceClient) throws(ClientError) -> Void = { _ in },
     opening: @escaping @Sendable () throws(ClientError) -> OwnedDescriptor
   ) throws(ClientError) -> ReconnectingClient {
     let relay = RegionChangeRelay(options.onRegionChanged)
     let client = try DeviceClient.connect(
       adopting: try opening(), options: relay.relaying(options))
     let reconnecting = try ReconnectingClient(
-      client, try DeviceIdentity(of: client), options, policy, onEvent, opening, relay)
+      client, try DeviceIdentity(of: client), options, policy, onEvent, restoring, opening,
+      relay)
     relay.owner.withLock { $0 = WeakClient(reconnecting) }
     reconnecting.onLoop { $0.watch(client) }
     return reconnecting
@@ -122,6 +133,7 @@ public final class ReconnectingClient: @unchecked Sendable {
   private init(
     _ client: DeviceClient, _ identity: DeviceIdentity, _ options: ClientOptions,
     _ policy: ReconnectPolicy, _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void,
+    _ restoring: @escaping @Sendable (DeviceClient) throws(ClientError) -> Void,
     _ opening: @escaping @Sendable () throws(ClientError) -> OwnedDescriptor,
     _ relay: RegionChangeRelay
   ) throws(ClientError) {
@@ -132,6 +144,7 @@ public final class ReconnectingClient: @unchecked Sendable {
     self.policy = policy
     self.identity = identity
     self.onEvent = onEvent
+    self.restoring = restoring
     self.opening = opening
     self.relay = relay
     phase = .connected(client)
@@ -147,6 +160,7 @@ public final class ReconnectingClient: @unchecked Sendable {
   public func close() {
     let (client, socket) = lock.withLock { () -> (DeviceClient?, OwnedDescriptorHolder?) in
       var client: DeviceClient?
+      isClosed = true
       if case .connected(let current) = phase { client = current }
       if case .over = phase { return (nil, nil) }
       phase = .over(.closed)
@@ -162,7 +176,22 @@ public final class ReconnectingClient: @unchecked Sendable {
 
   /// Whether the server is there; what is said may be over by the time it is read.
   public var isConnected: Bool {
-    lock.withLock { if case .connected = phase { true } else { false } }
+    connection != nil
+  }
+
+  /// Whether the server is away and may come back.
+  public var isAway: Bool {
+    lock.withLock { if case .recovering = phase { true } else { false } }
+  }
+
+  /// The connection that there is now; nil while the server is away.
+  package var connection: DeviceClient? {
+    lock.withLock { if case .connected(let client) = phase { client } else { nil } }
+  }
+
+  /// Gives the present connection up, as if its server had died.
+  package func drop(_ reason: ClientError) {
+    if let connection { noteLoss(of: connection, reason) }
   }
 
   /// Why the connection is over for good, or nil while there is hope.
@@ -172,7 +201,7 @@ public final class ReconnectingClient: @unchecked Sendable {
 
   /// What holds on the connection that there is now, limits included; nil while the server is away.
   public var capabilities: Capabilities? {
-    lock.withLock { if case .connected(let client) = phase { client.capabilities } else { nil } }
+    connection?.capabilities
   }
 
   /// What the device is.
@@ -193,7 +222,7 @@ public final class ReconnectingClient: @unchecked Sendable {
   }
 
   /// Runs something on the client's thread, if the client is still there then.
-  func onLoop(_ work: @escaping @Sendable (ReconnectingClient) -> Void) {
+  package func onLoop(_ work: @escaping @Sendable (ReconnectingClient) -> Void) {
     thread.loop.post { [weak self] in
       if let self { work(self) }
     }

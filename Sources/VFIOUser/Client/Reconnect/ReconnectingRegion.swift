@@ -11,22 +11,70 @@ public final class ReconnectingRegion: DeviceRegion {
   public let client: ReconnectingClient
   /// What the server said about it at first; lengths and rights never change.
   public var info: RegionInfo { slot.info }
-  private let slot: RegionSlot
+  let slot: RegionSlot
+  /// Whether loads and stores reach what can be mapped.
+  private let usesMappings: Bool
+  /// Whether every read may be repeated.
+  private let repeatsReads: Bool
 
-  init(client: ReconnectingClient, slot: RegionSlot) {
+  init(
+    client: ReconnectingClient, slot: RegionSlot, usesMappings: Bool = true,
+    repeatsReads: Bool = false
+  ) {
     self.client = client
     self.slot = slot
+    self.usesMappings = usesMappings
+    self.repeatsReads = repeatsReads
   }
 
+  // MARK: Forms
+
+  /// The same region, reached by messages alone.
+  public var withoutMappings: ReconnectingRegion {
+    ReconnectingRegion(
+      client: client, slot: slot, usesMappings: false, repeatsReads: repeatsReads)
+  }
+
+  /// The same region, of whose reads none has a side effect: a prefetchable window of a PCI device.
+  public var repeatingReads: ReconnectingRegion {
+    ReconnectingRegion(
+      client: client, slot: slot, usesMappings: usesMappings, repeatsReads: true)
+  }
+
+  // MARK: State
+
   /// The parts that are mapped into this process now; none while the server is away.
-  public var mappedAreas: [RegionArea] { slot.current?.mappedAreas ?? [] }
+  public var mappedAreas: [RegionArea] { current?.mappedAreas ?? [] }
+
+  /// See ``DeviceRegion``.
+  public func isRepeatable(at offset: RegionOffset, byteCount: Int) -> Bool {
+    repeatsReads || client.isRepeatable(slot.info, offset, byteCount)
+  }
+
+  /// See ``DeviceRegion``.
+  public func waitWhileAway(atMost limit: Duration) { client.waitWhileAway(atMost: limit) }
+
+  /// What it is reached through now; nil while the server is away, and until the first access after that.
+  var current: ClientRegion? { slot.current(isMapped: usesMappings) }
+
+  /// The form that an access wants.
+  func form(of region: ClientRegion) -> ClientRegion {
+    usesMappings ? region : region.withoutMappings
+  }
+
+  /// Whether an access that the loss met may be repeated: never a write.
+  func mayRepeat(reading range: (RegionOffset, Int)?) -> Bool {
+    range.map { isRepeatable(at: $0.0, byteCount: $0.1) } ?? false
+  }
+
+  // MARK: Accesses
 
   /// Reads 1 to 8 bytes as a little-endian number.
   ///
   /// - Throws: as `ClientRegion.readWord(at:byteCount:)`; `interruptedByReconnect`, unless the range was
   ///   declared repeatable.
   public func readWord(at offset: RegionOffset, byteCount: Int) throws(ClientError) -> UInt64 {
-    try client.access(slot, reading: (offset, byteCount)) { region, limit throws(ClientError) in
+    try client.access(self, reading: (offset, byteCount)) { region, limit throws(ClientError) in
       try region.readWord(at: offset, byteCount: byteCount, timeout: limit)
     }
   }
@@ -37,7 +85,7 @@ public final class ReconnectingRegion: DeviceRegion {
   public func writeWord(
     _ word: UInt64, at offset: RegionOffset, byteCount: Int
   ) throws(ClientError) {
-    try client.access(slot) { region, limit throws(ClientError) in
+    try client.access(self) { region, limit throws(ClientError) in
       try region.writeWord(word, at: offset, byteCount: byteCount, timeout: limit)
     }
   }
@@ -52,7 +100,7 @@ public final class ReconnectingRegion: DeviceRegion {
   public func postWord(
     _ word: UInt64, at offset: RegionOffset, byteCount: Int
   ) throws(ClientError) {
-    try client.access(slot) { region, _ throws(ClientError) in
+    try client.access(self) { region, _ throws(ClientError) in
       try region.postWord(word, at: offset, byteCount: byteCount)
     }
   }
@@ -64,7 +112,7 @@ public final class ReconnectingRegion: DeviceRegion {
     let byteCount = bytes.byteCount
     // The span cannot be lent to a closure that may run twice.
     var copy = [UInt8](repeating: 0, count: byteCount)
-    try client.access(slot, reading: (offset, byteCount)) { region, limit throws(ClientError) in
+    try client.access(self, reading: (offset, byteCount)) { region, limit throws(ClientError) in
       try copy.withMutableRawSpan { span throws(ClientError) in
         try region.read(at: offset, into: &span, timeout: limit)
       }
@@ -88,7 +136,7 @@ public final class ReconnectingRegion: DeviceRegion {
   /// Writes bytes and waits until the device has them; throws as `writeWord(_:at:byteCount:)`.
   public func write(at offset: RegionOffset, from bytes: RawSpan) throws(ClientError) {
     let copy = [UInt8](copying: bytes)
-    try client.access(slot) { region, limit throws(ClientError) in
+    try client.access(self) { region, limit throws(ClientError) in
       try region.write(at: offset, from: copy.rawSpan, isPosted: false, timeout: limit)
     }
   }

@@ -6,6 +6,7 @@ final class RegionSlot: Sendable {
 
   private struct State {
     var region: ClientRegion?
+    var unmapped: ClientRegion?
     var changeCount: UInt64 = 0
   }
 
@@ -14,7 +15,9 @@ final class RegionSlot: Sendable {
   }
 
   /// Nil while the server is away, and until the first access after that.
-  var current: ClientRegion? { state.withLock { $0.region } }
+  func current(isMapped: Bool) -> ClientRegion? {
+    state.withLock { isMapped ? $0.region : $0.unmapped }
+  }
 
   /// How often what was known was given up.
   var changeCount: UInt64 { state.withLock { $0.changeCount } }
@@ -23,12 +26,18 @@ final class RegionSlot: Sendable {
   func forget() {
     state.withLock {
       $0.region = nil
+      $0.unmapped = nil
       $0.changeCount += 1
     }
   }
 
   /// Keeps what the server was asked for when there had been `count` changes, unless another one came.
   func keep(_ region: ClientRegion, since count: UInt64) {
-    state.withLock { if $0.changeCount == count { $0.region = region } }
+    let unmapped = region.withoutMappings
+    state.withLock { state in
+      guard state.changeCount == count else { return }
+      state.region = region
+      state.unmapped = unmapped
+    }
   }
 }

@@ -50,11 +50,26 @@ final class TestMachine {
     var options = options ?? Machine.clientOptions
     options.timeout = timeout
     let device = try machine.attach(name: "test", at: address, options: options) {
-      options throws(ClientError) in
-      try server.connect(options)
+      () throws(ClientError) in
+      try server.open()
     }
     served.append(server)
     return device
+  }
+
+  /// Attaches a device whose server can be replaced.
+  func attach(
+    replaceable kind: ReplaceableServer.Kind, _ policy: ReconnectPolicy,
+    timeout: Duration = .seconds(20)
+  ) throws -> (device: AttachedDevice, server: ReplaceableServer) {
+    let server = try ReplaceableServer(kind)
+    var options = Machine.clientOptions
+    options.timeout = timeout
+    let device = try machine.attach(name: "test", options: options, policy: policy) {
+      () throws(ClientError) in
+      try server.open()
+    }
+    return (device, server)
   }
 
   /// Runs a script for each CPU.

@@ -45,8 +45,8 @@ final class TestServer: @unchecked Sendable {
     _ = made.event.wait(timeout: .seconds(60))
   }
 
-  /// Connects a client, after the one before has gone.
-  func connect(_ options: ClientOptions) throws(ClientError) -> DeviceClient {
+  /// The client's end of a new connection, which is served after the one before has gone.
+  func open() throws(ClientError) -> OwnedDescriptor {
     var ends: [CInt] = [-1, -1]
     guard unsafe cvfu_socket_pair(&ends) == 0 else {
       throw ClientError(.systemCall, .ioError, "no socket pair")
@@ -59,8 +59,7 @@ final class TestServer: @unchecked Sendable {
         Issue.record("the server failed: \(error)")
       }
     }
-    return try DeviceClient.connect(
-      adopting: OwnedDescriptor(adopting: ends[1]), options: options)
+    return OwnedDescriptor(adopting: ends[1])
   }
 
   /// Keeps the thread busy: the server is there, and answers nothing until `release` is signalled.
