@@ -70,8 +70,11 @@ extension AttachedDevice {
     if let msix = profile.capabilities.msix {
       try write(UInt64(shadow.load(at: msix + 2, as: UInt16.self)), at: msix + 2, byteCount: 2)
     }
-    // Last, since it lets the device reach memory.
+    // Late, since it lets the device reach memory.
     try write(UInt64(command), at: PCIHeader.command, byteCount: 2)
+    if powerState != 0, let power = profile.capabilities.powerManagement {
+      try write(UInt64(powerState), at: power + 4, byteCount: 2)
+    }
   }
 
   private func restoreTable() throws(ClientError) {
