@@ -58,7 +58,7 @@ import VFIOUser
     let window = try attach(test, offersMailbox: false)
     let events = test.events
     try test.machine.space.place(
-      Call {
+      CallHandler {
         _ = events.wait { events in
           events.contains { if case .deviceReplanned(_, region: 0) = $0 { true } else { false } }
         }
@@ -107,7 +107,7 @@ import VFIOUser
     let (_, server) = try test.attach(PathDevice.self)
     let events = test.events
     try test.machine.space.place(
-      Call {
+      CallHandler {
         server.die()
         _ = events.wait { events in
           events.contains { if case .deviceLost = $0 { true } else { false } }

@@ -47,14 +47,14 @@ import Testing
   private static func placeDeath(_ test: TestMachine, _ server: ReplaceableServer) throws {
     let events = test.events
     try test.machine.space.place(
-      Call {
+      CallHandler {
         let count = events.value.count(where: isLoss)
         server.die()
         do {
-          try Detached.run {
+          try WorkThread(name: "test") {
             _ = events.wait { $0.count(where: isLoss) > count }
             do { try server.start() } catch { Issue.record("no server: \(error)") }
-          }
+          }.detach()
         } catch { Issue.record("no thread: \(error)") }
       }, in: .port, at: GuestAddress(dying), byteCount: 1)
   }
@@ -90,6 +90,26 @@ import Testing
     #expect(test.events.value.count(where: Self.isLoss) == 3)
     #expect(!test.events.value.contains(where: Self.isInterruption))
     #expect(!device.isLost)
+  }
+
+  @Test(
+    "V12: a connection that breaks before a server that lives costs the guest nothing",
+    arguments: TestMachine.engines)
+  func brokenConnection(_ engine: MachineOptions.Engine) throws {
+    let test = try TestMachine(engine)
+    let (device, _) = try test.attach(replaceable: PinDevice.self, Self.policy())
+    try test.machine.space.place(
+      // Weak: the machine keeps what is placed in its space.
+      CallHandler { [weak device] in device?.session.close() }, in: .port,
+      at: GuestAddress(Self.dying), byteCount: 1)
+    var script = AccessScript()
+    script.place(slot: 1, [0: Self.window])
+    script.write(Self.window + 4, 0x77)
+    script.call(Self.dying)
+    script.read(Self.window + 4, into: 0)
+    #expect(try test.run(script) == .exited(0))
+    #expect(try test.results(1) == [0x77])
+    #expect(test.events.wait { $0.contains(where: Self.isReturn) })
   }
 
   @Test(
@@ -202,7 +222,7 @@ import Testing
     let gap = Mutex<[RegionPartPath]>([])
     let space = test.machine.space
     try space.place(
-      Call { [weak space] in
+      CallHandler { [weak space] in
         server.die()
         _ = events.wait { $0.contains(where: Self.isLoss) }
         gap.withLock { $0 = window.usage.map(\.part.path) }
@@ -211,7 +231,7 @@ import Testing
         do { try server.start() } catch { Issue.record("no server: \(error)") }
       }, in: .port, at: GuestAddress(Self.dying), byteCount: 1)
     try space.place(
-      Call { _ = events.wait { $0.contains(where: Self.isReturn) } }, in: .port,
+      CallHandler { _ = events.wait { $0.contains(where: Self.isReturn) } }, in: .port,
       at: GuestAddress(Self.looking), byteCount: 1)
     var script = AccessScript()
     script.place(slot: 1, [0: Self.window])
@@ -253,7 +273,7 @@ import Testing
     let (device, server) = try test.attach(
       replaceable: PinDevice.self, Self.policy(.milliseconds(200)))
     try test.machine.space.place(
-      Call { server.die() }, in: .port, at: GuestAddress(Self.dying), byteCount: 1)
+      CallHandler { server.die() }, in: .port, at: GuestAddress(Self.dying), byteCount: 1)
     var script = AccessScript()
     script.place(slot: 1, [0: Self.window])
     script.call(Self.dying)
@@ -276,14 +296,14 @@ import Testing
     let events = test.events
     let machine = test.machine
     try machine.space.place(
-      Call { [weak machine] in
+      CallHandler { [weak machine] in
         server.die()
         guard let machine else { return }
         do {
-          try Detached.run { [weak machine] in
+          try WorkThread(name: "test") { [weak machine] in
             _ = events.wait { $0.contains(where: Self.isLoss) }
             machine?.stop()
-          }
+          }.detach()
         } catch { Issue.record("no thread: \(error)") }
       }, in: .port, at: GuestAddress(Self.dying), byteCount: 1)
     var script = AccessScript()
@@ -351,12 +371,12 @@ import Testing
     let (_, server) = try test.attach(replaceable: HesitantDevice.self, policy)
     let asked = HesitantDevice.asked
     let count = asked.value
-    try Detached.run {
+    try WorkThread(name: "test") {
       // Once the access is in flight, its server dies; the next one answers.
       _ = asked.wait { $0 > count }
       server.die()
       do { try server.start(ReadyDevice.self) } catch { Issue.record("no server: \(error)") }
-    }
+    }.detach()
     var script = AccessScript()
     script.place(slot: 1, [0: Self.window])
     script.read(Self.window, into: 0)

@@ -124,6 +124,11 @@ extension AccessScript {
     writeConfiguration(slot: slot, 4, 7, byteCount: 2)
   }
 
+  /// Has the guest call the ``CallHandler`` of a port.
+  mutating func call(_ port: UInt64) {
+    append(.write(.port, at: GuestAddress(port), 1, byteCount: 1))
+  }
+
   mutating func read(_ address: UInt64, _ byteCount: Int = 4, into result: Int) {
     append(.read(at: GuestAddress(address), byteCount: byteCount, into: result))
   }
