@@ -76,6 +76,53 @@ import Testing
     #expect(requests[1] == requests[0].filter { $0.address.rawValue != 0x50000 })
   }
 
+  @Test("V12, E5: what is taken away while a server comes back is taken away from that one, too")
+  func takenAwayMeanwhile() throws {
+    let unmapped = Mutex<[UInt64]>([])
+    let owner = Mutex<WeakClient?>(nil)
+    let rig = ReconnectRig(
+      .scripts([
+        { _ = try $0.serve(until: nil, timeout: .seconds(60)) },
+        { end in
+          _ = try end.serve(until: nil, timeout: .seconds(60)) { message in
+            switch message.header.command {
+            case .dmaMap:
+              let address = try DMAMapRequest(decoding: message.payload.rawSpan).address
+              guard address.rawValue == 0x10000 else { return }
+              // The rest of a call to which the server before did not reply.
+              owner.withLock { $0?.client }?
+                .forgetGrant(at: address, byteCount: 4096, refusedBy: nil)
+            case .dmaUnmap:
+              let request = try DMAUnmapRequest(decoding: message.payload.rawSpan)
+              unmapped.withLock { $0.append(request.address.rawValue) }
+            default: break
+            }
+          }
+        },
+        { end in
+          _ = try end.serve(until: nil, timeout: .seconds(60)) { message in
+            #expect(message.header.command != .dmaMap)
+          }
+        },
+      ]))
+    let client = try rig.connect()
+    owner.withLock { $0 = WeakClient(client) }
+    let memory = try SharedMemory(byteCount: 4096)
+    for address in [0x10000, 0x20000] as [UInt64] {
+      try client.mapMemory(memory, at: DMAAddress(address))
+    }
+    rig.cut()
+    #expect(rig.waitsForRestorations())
+    #expect(unmapped.withLock { $0 } == [0x10000])
+    // And once it is back.
+    client.forgetGrant(at: DMAAddress(0x20000), byteCount: 4096, refusedBy: nil)
+    #expect(unmapped.withLock { $0 } == [0x10000, 0x20000])
+    rig.cut()
+    #expect(rig.waitsForRestorations(2))
+    client.close()
+    rig.join()
+  }
+
   @Test("V12, E4: memory holds after restarts, by mapping and by message, checksums equal")
   func memory() throws {
     var server = try LiveServer()

@@ -114,10 +114,10 @@ extension ReconnectingClient {
     recovery.attempts += 1
     onEvent(.attempting(number: recovery.attempts))
     do throws(ClientError) {
-      let client = try openSession()
+      let (client, restored) = try openSession()
       watch(client)
       recovery.restoration = MonotonicTime.now
-      guard publish(client) else {
+      guard publish(client, restored) else {
         unwatch()
         return client.close()
       }
@@ -144,21 +144,23 @@ extension ReconnectingClient {
     if isNews { onEvent(.givenUp(error)) }
   }
 
-  /// A connection that is all that the last one was.
-  private func openSession() throws(ClientError) -> DeviceClient {
+  /// A connection that is all that the last one was, and what its server was told.
+  private func openSession() throws(ClientError) -> (DeviceClient, SessionLedger) {
     let socket = try opening()
     do throws(Errno) {
       let holder = OwnedDescriptorHolder(try socket.duplicate())
       lock.withLock { attemptSocket = holder }
     } catch { throw ClientError(.systemCall, error, "no descriptor is left") }
     guard isAway else { throw .closed }
+    let restored: SessionLedger
     let client = try DeviceClient.connect(adopting: socket, options: relay.relaying(options))
     do throws(ClientError) {
       if let difference = identity.difference(from: try DeviceIdentity(of: client)) {
         throw ClientError(.deviceChanged, .operationNotSupportedByDevice, difference)
       }
       let known = lock.withLock { (ledger: ledger, indices: Array(slots.keys)) }
-      try known.ledger.restore(on: client)
+      restored = known.ledger
+      try restored.restore(on: client)
       for index in known.indices { _ = try client.region(at: index) }
       try restoring(client)
     } catch {
@@ -166,17 +168,32 @@ extension ReconnectingClient {
       throw error
     }
     lock.withLock { attemptSocket = nil }
-    return client
+    return (client, restored)
   }
 
   /// Lets calls use the connection; false when the client was closed meanwhile.
-  private func publish(_ client: DeviceClient) -> Bool {
-    lock.withLock {
-      guard case .recovering = phase else { return false }
-      if policy.signalsInterrupts { ledger.signalAll() }
-      phase = .connected(client)
-      lock.broadcast()
-      return true
+  ///
+  /// - Parameter restored: what its server was told. Ranges that were taken away since are taken away from it
+  ///   first.
+  private func publish(_ client: DeviceClient, _ restored: SessionLedger) -> Bool {
+    var restored = restored
+    while true {
+      var gone: [SessionLedger.Grant] = []
+      let isPublished: Bool? = lock.withLock {
+        guard case .recovering = phase else { return false }
+        gone = restored.grants(missingFrom: ledger)
+        guard gone.isEmpty else { return nil }
+        if policy.signalsInterrupts { ledger.signalAll() }
+        phase = .connected(client)
+        lock.broadcast()
+        return true
+      }
+      if let isPublished { return isPublished }
+      for grant in gone {
+        // The connection refuses it from now on, whatever the server says; a lost one is noticed as ever.
+        try? client.unmapMemory(at: grant.address, byteCount: grant.byteCount)
+        restored.removeGrant(at: grant.address, byteCount: grant.byteCount)
+      }
     }
   }
 }

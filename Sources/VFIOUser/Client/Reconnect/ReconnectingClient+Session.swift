@@ -62,19 +62,34 @@ extension ReconnectingClient {
   public func unmapMemory(
     at address: DMAAddress, byteCount: UInt64, timeout: Duration? = nil
   ) throws(ClientError) {
+    var told: DeviceClient?
     do throws(ClientError) {
       try change { client throws(ClientError) in
+        told = client
         try client.unmapMemory(at: address, byteCount: byteCount, timeout: timeout)
       } record: {
         $0.removeGrant(at: address, byteCount: byteCount)
       }
     } catch {
-      // The present connection refuses the range from now on, whatever the server said.
+      // That connection refuses the range from now on, whatever the server said.
       if error.mayHaveReachedServer, error.code != .invalidArgument {
-        lock.withLock { ledger.removeGrant(at: address, byteCount: byteCount) }
+        forgetGrant(at: address, byteCount: byteCount, refusedBy: told)
       }
       throw error
     }
+  }
+
+  /// Has no server get a range again.
+  ///
+  /// - Parameter client: the connection that the range was taken away from.
+  func forgetGrant(at address: DMAAddress, byteCount: UInt64, refusedBy client: DeviceClient?) {
+    let successor: DeviceClient? = lock.withLock {
+      ledger.removeGrant(at: address, byteCount: byteCount)
+      guard case .connected(let current) = phase, current !== client else { return nil }
+      return current
+    }
+    // A server that came back meanwhile has got it. Its connection, too, refuses it whatever it says.
+    try? successor?.unmapMemory(at: address, byteCount: byteCount)
   }
 
   // MARK: Interrupts

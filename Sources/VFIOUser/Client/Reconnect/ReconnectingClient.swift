@@ -72,7 +72,7 @@ public final class ReconnectingClient: @unchecked Sendable {
   /// Whether `close()` was called: nobody is told of anything any more.
   var isClosed = false
   var slots: [Int: RegionSlot] = [:]
-  /// Changes only while `phase` is `connected`.
+  /// Grants are taken out of it at any time; everything else changes only while `phase` is `connected`.
   var ledger = SessionLedger()
   /// The socket of an attempt, so that closing can end it.
   var attemptSocket: OwnedDescriptorHolder?

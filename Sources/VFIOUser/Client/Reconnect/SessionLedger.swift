@@ -48,6 +48,15 @@ struct SessionLedger {
     grants.removeAll { $0.address == address && $0.byteCount == byteCount }
   }
 
+  /// The grants that a later state of the same ledger has not got any more.
+  func grants(missingFrom later: SessionLedger) -> [Grant] {
+    grants.filter { grant in
+      !later.grants.contains {
+        $0.address == grant.address && $0.byteCount == grant.byteCount
+      }
+    }
+  }
+
   // MARK: Interrupts
 
   mutating func assign(
