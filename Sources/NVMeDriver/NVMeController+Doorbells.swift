@@ -1,5 +1,5 @@
 import NVMe
-public import VFIOUser
+import VFIOUser
 
 // How doorbells are rung other than by their registers.
 
