@@ -219,7 +219,7 @@ import Testing
     // The device moves memory all the time, whether a client is there or not.
     let mover = Mover()
     for _ in 0..<8 { try server.onLoop { mover.go(on: $0) } }
-    let counts = Mutex<(done: Int, interrupted: Int)>((0, 0))
+    let counts = Guarded<(done: Int, interrupted: Int)>((0, 0))
     let writers = (0..<3).map { number in
       TestThread {
         let big = [UInt8](repeating: UInt8(number), count: 2048)
