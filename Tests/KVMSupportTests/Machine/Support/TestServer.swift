@@ -15,6 +15,7 @@ final class TestServer: @unchecked Sendable {
   private struct Server: @unchecked Sendable {
     // Confined to the loop.
     var server: DeviceServer?
+    var host: DeviceHost?
     /// What ends stalls: nothing stays behind where a test ends before it ended them.
     var stalls: [EventDescriptorBox] = []
   }
@@ -36,7 +37,10 @@ final class TestServer: @unchecked Sendable {
           device: try make(loop), loop: loop, options: DeviceOptions(),
           logger: Logger(label: "test"))
         let server = DeviceServer(host: host)
-        self.server.withLock { $0.server = server }
+        self.server.withLock {
+          $0.server = server
+          $0.host = host
+        }
       } catch {
         Issue.record("the device cannot be made: \(error)")
       }
@@ -51,15 +55,21 @@ final class TestServer: @unchecked Sendable {
     guard unsafe cvfu_socket_pair(&ends) == 0 else {
       throw ClientError(.systemCall, .ioError, "no socket pair")
     }
-    let end = ends[0]
-    thread.loop.post { [self] in
-      do {
-        try server.withLock { $0.server }?.adopt(OwnedDescriptor(adopting: end))
-      } catch {
-        Issue.record("the server failed: \(error)")
-      }
-    }
+    let end = HeldDescriptor(OwnedDescriptor(adopting: ends[0]))
+    thread.loop.post { [weak self] in self?.serve(end) }
     return OwnedDescriptor(adopting: ends[1])
+  }
+
+  /// Serves a connection as soon as the loop has noticed that the one before has gone. On the loop.
+  private func serve(_ end: HeldDescriptor) {
+    let present = server.withLock { $0 }
+    guard let server = present.server, let host = present.host else { return }
+    guard !host.isOccupied else {
+      thread.loop.schedule(after: .milliseconds(1)) { [weak self] in self?.serve(end) }
+      return
+    }
+    guard let socket = end.take() else { return }
+    do { try server.adopt(socket) } catch { Issue.record("the server failed: \(error)") }
   }
 
   /// Keeps the thread busy: the server is there, and answers nothing until `release` is signalled.
