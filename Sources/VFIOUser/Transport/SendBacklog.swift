@@ -3,16 +3,11 @@ struct SendBacklog {
   struct Entry {
     let bytes: [UInt8]
     var sent: Int
-    let descriptors: [DescriptorHolder]
+    /// Duplicates, which live until they are sent.
+    let descriptors: [OwnedDescriptorHolder]
 
     /// The descriptors to send now: they go with the first byte.
     var rawDescriptors: [CInt] { sent == 0 ? descriptors.map { $0.descriptor.rawValue } : [] }
-  }
-
-  /// Keeps a duplicate alive until it is sent.
-  final class DescriptorHolder {
-    let descriptor: OwnedDescriptor
-    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
   }
 
   private var entries: [Entry] = []
@@ -25,7 +20,7 @@ struct SendBacklog {
   var first: Entry? { entries.first }
 
   mutating func append(_ bytes: RawSpan, _ descriptors: [CInt]) throws(Errno) {
-    var holders: [DescriptorHolder] = []
+    var holders: [OwnedDescriptorHolder] = []
     for raw in descriptors {
       let lent = OwnedDescriptor(adopting: raw)
       let copy: OwnedDescriptor
@@ -34,7 +29,7 @@ struct SendBacklog {
         throw error
       }
       _ = lent.release()
-      holders.append(DescriptorHolder(copy))
+      holders.append(OwnedDescriptorHolder(copy))
     }
     entries.append(Entry(bytes: [UInt8](copying: bytes), sent: 0, descriptors: holders))
     byteCount += bytes.byteCount

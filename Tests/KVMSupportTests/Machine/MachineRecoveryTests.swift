@@ -393,32 +393,18 @@ import Testing
   }
 }
 
-/// A device that never answers a read, and counts how often it was asked.
+/// A device that never answers an access, and counts how often it was read.
 private final class HesitantDevice: PCIDevice {
   static let declaration = ReadyDevice.declare(
     .handler("Nothing", byteCount: 4096, "Waits."))
   static let asked = Observed(0)
 
   init(_ function: PCIFunction) throws {
-    try function.setHandler(Handler(), for: "Nothing", in: 0)
+    let handler = SilentHandler { Self.asked.update { $0 += 1 } }
+    try function.setHandler(handler, for: "Nothing", in: 0)
   }
 
   func reset(_ kind: ResetKind) {}
-
-  private final class Handler: RegionHandler {
-    private var replies: [DeferredReply] = []
-
-    func read(
-      at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
-    ) throws(Errno) {
-      if let reply = access.deferReply() { replies.append(reply) }
-      HesitantDevice.asked.update { $0 += 1 }
-    }
-
-    func write(
-      at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
-    ) throws(Errno) {}
-  }
 }
 
 /// The same device, as one that has memory.

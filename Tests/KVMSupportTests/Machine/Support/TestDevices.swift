@@ -99,24 +99,30 @@ final class SilentDevice: PCIDevice {
   }
 
   init(_ function: PCIFunction) throws {
-    try function.setHandler(Handler(), for: "Nothing", in: 0)
+    try function.setHandler(SilentHandler(), for: "Nothing", in: 0)
   }
 
   func reset(_ kind: ResetKind) {}
+}
 
-  private final class Handler: RegionHandler {
-    private var replies: [DeferredReply] = []
+/// What never answers an access.
+final class SilentHandler: RegionHandler {
+  private var replies: [DeferredReply] = []
+  private let wasAsked: () -> Void
 
-    func read(
-      at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
-    ) throws(Errno) {
-      if let reply = access.deferReply() { replies.append(reply) }
-    }
+  /// - Parameter wasAsked: runs for each read, on the loop of the range.
+  init(wasAsked: @escaping () -> Void = {}) { self.wasAsked = wasAsked }
 
-    func write(
-      at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
-    ) throws(Errno) {
-      if let reply = access.deferReply() { replies.append(reply) }
-    }
+  func read(
+    at offset: RegionOffset, into bytes: inout MutableRawSpan, _ access: AccessContext
+  ) throws(Errno) {
+    if let reply = access.deferReply() { replies.append(reply) }
+    wasAsked()
+  }
+
+  func write(
+    at offset: RegionOffset, from bytes: RawSpan, _ access: AccessContext
+  ) throws(Errno) {
+    if let reply = access.deferReply() { replies.append(reply) }
   }
 }
